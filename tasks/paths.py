@@ -1,0 +1,83 @@
+"""Where every artefact lies, relative to the root of a checkout or of a run's worktree.
+
+    models/finetune/lora/          a candidate: weights, tokenizer, candidate.json, report.json
+    data/prepared/train.jsonl      records
+    reports/finetune/lora.json     the copy of report.json that git keeps
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+WORKLOADS = Path("workloads")
+RAW = Path("data/raw")
+PREPARED = Path("data/prepared")
+TRAIN = PREPARED / "train.jsonl"
+VALIDATION = PREPARED / "validation.jsonl"
+LOCKED_TEST = Path("data/locked/test.jsonl")
+FETCHED = Path("models/fetch")
+GATE = Path("data/gate")
+PACKAGE = Path("models/package")
+REPORTS = Path("reports")
+RELEASE_HTML = REPORTS / "release.html"
+FRONTIER_PNG = REPORTS / "frontier.png"
+
+REPORT = "report.json"
+
+
+def candidate(name: str) -> Path:
+    """Folder of the candidate `<stage>/<variant>`."""
+    return Path("models") / name
+
+
+def labels(variant: str) -> Path:
+    """Folder of a teacher's stored logits."""
+    return Path("data/labels") / variant
+
+
+def evaluation(name: str) -> Path:
+    """Folder of one evaluated candidate's predictions and report."""
+    return Path("data/evaluate") / name
+
+
+def output(stage: str, variant: str | None = None) -> Path:
+    """Folder that a stage writes; its report.json lies directly inside.
+
+    Raises:
+        KeyError: `stage` is not a stage that has a report of its own.
+    """
+    if stage == "fetch":
+        return {"weights": FETCHED, "data": RAW}[variant or "weights"]
+    if variant is None:
+        return {"prepare": PREPARED, "gate": GATE, "package": PACKAGE}[stage]
+    if stage == "label":
+        return labels(variant)
+    if stage == "evaluate":
+        return evaluation(variant)
+    return candidate(f"{stage}/{variant}")
+
+
+def published(stage: str, variant: str | None = None) -> Path:
+    """Where git keeps a stage's report: reports/<stage>/<variant>.json or reports/<stage>.json."""
+    return REPORTS / (f"{stage}/{variant}.json" if variant else f"{stage}.json")
+
+
+def publish(root: Path, stage: str, variant: str | None = None) -> Path:
+    """Copy a stage's report to where git keeps it, both below `root`; returns the copy."""
+    target = root / published(stage, variant)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(root / output(stage, variant) / REPORT, target)
+    return target
+
+
+def state() -> Path:
+    """Folder of everything that is neither source nor artefact: caches, scratch, runs, logs."""
+    return Path(os.environ.get("STILLHOUSE_STATE", ".stillhouse")).absolute()
+
+
+def scratch(kind: str) -> Path:
+    """A folder outside DVC's outputs for downloads or checkpoints; created when missing."""
+    folder = state() / "scratch" / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
