@@ -1,0 +1,348 @@
+"""Every evaluated candidate with its quality and cost, and the gate's verdict, as typed rows.
+
+    table = load(Path("."))
+    print(plain(table))
+
+    candidate   role       accuracy             USD per 1,000        vs teacher  p95      size
+    lora-fp32   teacher    0.920 (0.895-0.939)  0.0102 (0.010-0.011)  1.0x       912 ms   540 MB
+    small-int8  candidate  0.905 (0.879-0.926)  0.0014 (0.001-0.002)  7.3x       131 ms   72 MB *
+
+Read from data/evaluate/<name>/report.json and data/gate/report.json or, where DVC's outputs are
+not checked out, from the copies that git keeps below reports/. Imports nothing heavy.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tasks import paths
+from tasks.errors import DataError
+
+Role = Literal["teacher", "candidate", "baseline"]
+Verdict = Literal["pass", "fail", "inconclusive"]
+
+
+class Facts(BaseModel):
+    """Part of a report. Fields that a newer stage adds are left alone."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class Span(Facts):
+    """A measured value with its two-sided 95% interval; no interval from a single repeat."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Quality(Facts):
+    """Share of `n` answers that were right, with its interval."""
+
+    metric: str = "accuracy"
+    n: int = Field(ge=1)
+    value: float
+    low: float
+    high: float
+    confidence: float = 0.95
+
+
+class Latency(Facts):
+    """Milliseconds from request to answer, at the stated concurrency."""
+
+    p50: float
+    p95: float
+
+
+class Performance(Facts):
+    """What the engine did under load; every figure is a timing or a memory reading."""
+
+    concurrency: int | None = None
+    repeats: int | None = None
+    requests: int | None = None
+    requests_per_second: Span
+    latency_ms: Latency
+    prompt_tokens_per_second: float | None = None
+    peak_memory_mb: float | None = None
+    load_seconds: float | None = None
+
+
+class Cost(Facts):
+    """Price per machine hour divided by measured throughput."""
+
+    currency: str = "USD"
+    price_per_hour: float
+    per_1000_requests: Span
+
+
+class Evaluation(Facts):
+    """report.json of `python -m tasks.evaluate <name>`."""
+
+    name: str
+    candidate: str | None
+    engine: str
+    role: Role
+    quality: Quality
+    performance: Performance
+    cost: Cost
+    size_mb: float | None = None
+    model_hash: str | None = None
+    hardware: dict[str, str | float | int | None] = {}
+
+
+class Side(Facts):
+    """The teacher or the chosen candidate, as the gate saw it."""
+
+    name: str
+    candidate: str | None
+    engine: str
+    quality: Quality
+    split: Literal["test", "validation"]
+    cost_per_1000: float
+    p95_ms: float
+    size_mb: float | None
+    model_hash: str | None
+
+
+class Difference(Facts):
+    """Candidate's quality minus the teacher's on the same items.
+
+    `low` and `high` are two-sided at `confidence`; `lower_bound` is one-sided at the same
+    confidence and is what the verdict rests on.
+    """
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+    lower_bound: float
+    upper_bound: float
+
+
+class Considered(Facts):
+    """What the gate thought of one candidate on validation, before it saw the locked test."""
+
+    name: str
+    difference: float
+    pass_probability: float = Field(ge=0, le=1)
+    cost_per_1000: float
+    cost_ratio: float
+    decision: str
+
+
+class LockedTest(Facts):
+    """The locked test split: number of items and content hash."""
+
+    n: int
+    sha256: str
+
+
+class GateReport(Facts):
+    """report.json of `python -m tasks.gate`.
+
+    Costs are in `currency` per 1,000 requests. `cost_ratio` is candidate / teacher and must not
+    exceed `max_cost_ratio`; `cost_ratios` say how many times cheaper the chosen candidate is
+    than each reference. `test` is None when the locked test was not looked at.
+    """
+
+    workload: str
+    budget: str
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    chosen: str | None
+    teacher: Side
+    candidate: Side | None
+    difference: Difference | None
+    margin: float
+    cost_ratio: float | None
+    max_cost_ratio: float
+    cost_ratios: dict[str, float]
+    currency: str
+    required_items: int | None
+    test: LockedTest | None
+    data_hash: str
+    considered: tuple[Considered, ...]
+
+
+class TableRow(Facts):
+    """One evaluated candidate.
+
+    Attributes:
+        cost: per 1,000 requests, in the table's currency.
+        times_cheaper: the teacher's cost divided by this one's; None without a teacher.
+        chosen: the gate put this one to the locked test.
+    """
+
+    name: str
+    candidate: str | None
+    engine: str
+    role: Role
+    quality: Quality
+    cost: Span
+    requests_per_second: Span
+    p50_ms: float
+    p95_ms: float
+    peak_memory_mb: float | None
+    size_mb: float | None
+    times_cheaper: float | None
+    chosen: bool
+
+
+class Table(Facts):
+    """Rows in the order teacher, candidates, baselines, each from dear to cheap."""
+
+    rows: tuple[TableRow, ...]
+    gate: GateReport | None
+    currency: str
+
+
+Report = TypeVar("Report", bound=Facts)
+HEADER = ("candidate", "role", "quality", "per 1,000 requests", "vs teacher", "p95", "size")
+
+
+def load(root: Path) -> Table:
+    """The table of the checkout or worktree at `root`; without rows when nothing is evaluated.
+
+    Raises:
+        DataError: a report that does not fit its schema, with the file's name.
+    """
+    gate = gate_report(root)
+    found = evaluations(root)
+    teacher = _teacher(found, gate)
+    chosen = gate.chosen if gate else None
+    order: tuple[Role, ...] = ("teacher", "candidate", "baseline")
+    found.sort(key=lambda e: (order.index(e.role), -e.cost.per_1000_requests.value, e.name))
+    return Table(
+        rows=tuple(_row(evaluation, teacher, chosen) for evaluation in found),
+        gate=gate,
+        currency=found[0].cost.currency if found else "USD",
+    )
+
+
+def rows(root: Path) -> list[TableRow]:
+    """The rows of `load(root)`."""
+    return list(load(root).rows)
+
+
+def evaluations(root: Path) -> list[Evaluation]:
+    """Every evaluated candidate below `root`, by name."""
+    found = {file.stem: file for file in (root / paths.REPORTS / "evaluate").glob("*.json")}
+    outputs = (root / paths.evaluation("any")).parent.glob(f"*/{paths.REPORT}")
+    found |= {file.parent.name: file for file in outputs}
+    return [read(found[name], Evaluation) for name in sorted(found)]
+
+
+def gate_report(root: Path) -> GateReport | None:
+    """The gate's report below `root`, or None before the gate ran."""
+    for file in (root / paths.GATE / paths.REPORT, root / paths.published("gate")):
+        if file.exists():
+            return read(file, GateReport)
+    return None
+
+
+def read(file: Path, model: type[Report]) -> Report:
+    """One report, typed.
+
+    Raises:
+        DataError: the file is missing or does not fit its schema.
+    """
+    try:
+        return model.model_validate_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{file}: missing; run the stage that writes it first") from error
+    except ValidationError as error:
+        raise DataError(f"{file}: not the report that is expected here: {error}") from error
+
+
+def cells(table: Table) -> list[tuple[str, ...]]:
+    """The table as text, one tuple per row in the order of HEADER."""
+    return [_cells(row, table.currency) for row in table.rows]
+
+
+def markdown(table: Table) -> str:
+    """The table in Markdown, the chosen candidate in bold."""
+    lines = [_line(HEADER), _line(["---"] * len(HEADER))]
+    for row, texts in zip(table.rows, cells(table), strict=True):
+        lines.append(_line([f"**{text}**" if row.chosen else text for text in texts]))
+    return "\n".join(lines) + "\n"
+
+
+def plain(table: Table) -> str:
+    """The table in columns for a terminal, the chosen candidate marked with *."""
+    marked = [
+        (f"{texts[0]} *" if row.chosen else texts[0], *texts[1:])
+        for row, texts in zip(table.rows, cells(table), strict=True)
+    ]
+    lines = [HEADER, *marked]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
+    padded = [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    return "\n".join(padded) + "\n"
+
+
+def money(value: float) -> str:
+    """A cost with three significant digits and no exponent: 0.00142."""
+    decimals = 2
+    while decimals < 9 and abs(value) * 10**decimals < 100:
+        decimals += 1
+    return f"{value:.{decimals}f}"
+
+
+def times(ratio: float | None) -> str:
+    """How many times cheaper, with two significant digits below 10: 7.3x."""
+    if ratio is None:
+        return "-"
+    return f"{ratio:.1f}x" if ratio < 10 else f"{ratio:,.0f}x"
+
+
+def _cells(row: TableRow, currency: str) -> tuple[str, ...]:
+    quality, cost = row.quality, row.cost
+    price = f"{currency} {money(cost.value)}"
+    if cost.low is not None and cost.high is not None:
+        price += f" ({money(cost.low)}-{money(cost.high)})"
+    return (
+        row.name,
+        row.role,
+        f"{quality.value:.3f} ({quality.low:.3f}-{quality.high:.3f})",
+        price,
+        times(row.times_cheaper),
+        f"{row.p95_ms:,.0f} ms" if row.p95_ms >= 10 else f"{row.p95_ms:.2g} ms",
+        f"{row.size_mb:,.0f} MB" if row.size_mb is not None else "-",
+    )
+
+
+def _line(texts: Sequence[str]) -> str:
+    return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
+
+
+def _teacher(found: Sequence[Evaluation], gate: GateReport | None) -> Evaluation | None:
+    """The gate's teacher or, before the gate ran, the only evaluated one."""
+    teachers = [evaluation for evaluation in found if evaluation.role == "teacher"]
+    if gate is not None:
+        teachers = [evaluation for evaluation in found if evaluation.name == gate.teacher.name]
+    return teachers[0] if len(teachers) == 1 else None
+
+
+def _row(evaluation: Evaluation, teacher: Evaluation | None, chosen: str | None) -> TableRow:
+    cost = evaluation.cost.per_1000_requests
+    return TableRow(
+        name=evaluation.name,
+        candidate=evaluation.candidate,
+        engine=evaluation.engine,
+        role=evaluation.role,
+        quality=evaluation.quality,
+        cost=cost,
+        requests_per_second=evaluation.performance.requests_per_second,
+        p50_ms=evaluation.performance.latency_ms.p50,
+        p95_ms=evaluation.performance.latency_ms.p95,
+        peak_memory_mb=evaluation.performance.peak_memory_mb,
+        size_mb=evaluation.size_mb,
+        times_cheaper=teacher.cost.per_1000_requests.value / cost.value
+        if teacher and cost.value > 0
+        else None,
+        chosen=evaluation.name == chosen,
+    )
