@@ -1,0 +1,1 @@
+"""Serves one workload's model behind an OpenAI-compatible API: the content of a Bento."""

@@ -1,0 +1,41 @@
+"""How an answer is drawn from the model.
+
+Decoding(max_new_tokens=16, choices=("negative", "positive"))
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+
+
+class Decoding(BaseModel):
+    """Settings of one answer; greedy unless a temperature is given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_new_tokens: int = Field(default=256, ge=1, le=32768, description="Longest answer, tokens.")
+    temperature: float = Field(
+        default=0.0, ge=0.0, le=2.0, description="0 takes the likeliest token."
+    )
+    top_p: float = Field(
+        default=1.0, gt=0.0, le=1.0, description="Share of probability sampled from."
+    )
+    seed: int | None = Field(
+        default=None, ge=0, lt=2**63, description="Makes sampling repeatable; random without."
+    )
+    stop: tuple[Text, ...] = Field(
+        default=(), max_length=16, description="Texts that end the answer, left out of it."
+    )
+    choices: tuple[Text, ...] | None = Field(
+        default=None, min_length=1, description="The only answers there are."
+    )
+
+    @model_validator(mode="after")
+    def _choices_differ(self) -> "Decoding":
+        if self.choices is not None and len(set(self.choices)) != len(self.choices):
+            raise ValueError("choices must differ from each other")
+        if self.choices is not None and self.stop:
+            raise ValueError("choices end by themselves: leave stop empty")
+        return self

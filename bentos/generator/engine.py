@@ -1,0 +1,106 @@
+"""What runs a model: one protocol, one engine per file format.
+
+engine = load_engine("openvino", Path("models/quantize/small-int8"))
+completion = await engine.complete(renderer.encode(prompt), Decoding(max_new_tokens=16))
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, assert_never
+
+from bentos.generator.decoding import Decoding
+
+Kind = Literal["openvino", "transformers"]
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A whole answer.
+
+    Attributes:
+        text: the answer without special tokens.
+        prompt_tokens: length of what was read.
+        completion_tokens: tokens computed for the answer; an answer out of a few choices is
+            known before its last token.
+        finish_reason: "length" when max_new_tokens or the context cut the answer off.
+    """
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The next piece of a streamed answer: whole characters only.
+
+    Attributes:
+        text: may be empty in the last chunk.
+        finish_reason: set in the last chunk and only there.
+        completion_tokens: tokens computed so far.
+    """
+
+    text: str
+    finish_reason: FinishReason | None
+    completion_tokens: int
+
+
+class EngineError(RuntimeError):
+    """The engine could not finish this request; others are not concerned."""
+
+
+class PromptTooLongError(ValueError):
+    """The prompt leaves no room for an answer in the model's context."""
+
+    def __init__(self, tokens: int, context_length: int) -> None:
+        super().__init__(
+            f"the prompt has {tokens} tokens; the model's context of {context_length} tokens must "
+            "hold the prompt and at least one token of the answer"
+        )
+
+
+class Engine(Protocol):
+    """Runs one model for many requests at once. Safe to use from one event loop."""
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of prompt and answer together."""
+
+    async def complete(self, prompt_ids: Sequence[int], decoding: Decoding) -> Completion:
+        """The answer to one prompt; cancelling the call frees what it holds.
+
+        Raises:
+            PromptTooLongError: no room for an answer.
+            ValueError: the prompt is empty or holds ids outside the vocabulary.
+            EngineError: the engine failed at this request.
+        """
+
+    def stream(self, prompt_ids: Sequence[int], decoding: Decoding) -> AsyncIterator[Chunk]:
+        """The answer piece by piece; raises as `complete` does. Closing it frees what it holds."""
+
+    def close(self) -> None:
+        """Stop working and free the model; requests under way fail with EngineError."""
+
+
+def load_engine(kind: Kind, folder: Path) -> Engine:
+    """The engine `kind` with the model in `folder`, ready to answer.
+
+    Only the chosen engine's libraries are imported.
+
+    Raises:
+        FileNotFoundError: the folder misses files of a model in this engine's format.
+    """
+    match kind:
+        case "openvino":
+            from bentos.generator.openvino_engine import OpenVINOEngine
+
+            return OpenVINOEngine(folder)
+        case "transformers":
+            from bentos.generator.transformers_engine import TransformersEngine
+
+            return TransformersEngine(folder)
+        case _:
+            assert_never(kind)

@@ -1,0 +1,75 @@
+"""What a Bento is told about the model that it serves: serving.json in its model folder.
+
+{"workload": "sentiment", "model_name": "sentiment", "engine": "openvino",
+ "input_fields": ["text"], "prompt": {"system": "…", "user": "{text}"},
+ "decoding": {"max_new_tokens": 16, "choices": ["negative", "positive"]},
+ "facts": {"commit": "…", "candidate": "quantize/small-int8", "quality": 0.91}}
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bentos.generator.decoding import Decoding
+from bentos.generator.engine import Kind
+from bentos.generator.prompt import PromptTemplate
+
+FILE = "serving.json"
+
+
+class Facts(BaseModel):
+    """What was measured about the model, and where it comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    candidate: str | None = None
+    commit: str | None = None
+    data_hash: str | None = None
+    model_hash: str | None = None
+    metric: str | None = None
+    quality: float | None = None
+    cost_per_1000_requests: float | None = None
+    currency: str | None = None
+
+
+class Serving(BaseModel):
+    """One workload's model, prompt and decoding."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    workload: str = Field(min_length=1)
+    model_name: str = Field(min_length=1, description="Name of the model in the API.")
+    engine: Kind
+    input_fields: tuple[str, ...] = Field(min_length=1, description="Fields of /predict.")
+    prompt: PromptTemplate
+    decoding: Decoding
+    facts: Facts = Facts()
+
+    @model_validator(mode="after")
+    def _prompt_uses_input_fields(self) -> "Serving":
+        unknown = self.prompt.fields - set(self.input_fields)
+        if unknown:
+            raise ValueError(f"prompt uses {sorted(unknown)}, which are not in input_fields")
+        return self
+
+
+def read(folder: Path) -> Serving:
+    """The serving.json of a model folder.
+
+    Raises:
+        FileNotFoundError: the folder has none.
+        ValueError: it does not hold what it should.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        raise FileNotFoundError(f"{folder} holds no {FILE}: package a candidate to make one")
+    try:
+        return Serving.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise ValueError(f"{file} is not valid: {error}") from error
+
+
+def write(serving: Serving, folder: Path) -> None:
+    """Write serving.json into a model folder."""
+    text = serving.model_dump_json(indent=2) + "\n"
+    (folder / FILE).write_text(text, encoding="utf-8")
