@@ -17,7 +17,7 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks import paths
+from tasks import params, paths
 from tasks.errors import DataError
 
 Role = Literal["teacher", "candidate", "baseline"]
@@ -110,7 +110,8 @@ class Difference(Facts):
     """Candidate's quality minus the teacher's on the same items.
 
     `low` and `high` are two-sided at `confidence`; `lower_bound` is one-sided at the same
-    confidence and is what the verdict rests on.
+    confidence and is what the verdict rests on. `discordance` is the share of items that exactly
+    one of the two got right.
     """
 
     value: float
@@ -119,6 +120,7 @@ class Difference(Facts):
     confidence: float
     lower_bound: float
     upper_bound: float
+    discordance: float
 
 
 class Considered(Facts):
@@ -227,11 +229,16 @@ def rows(root: Path) -> list[TableRow]:
 
 
 def evaluations(root: Path) -> list[Evaluation]:
-    """Every evaluated candidate below `root`, by name."""
-    found = {file.stem: file for file in (root / paths.REPORTS / "evaluate").glob("*.json")}
+    """Every evaluated candidate below `root`, by name.
+
+    What an earlier workload file left behind and params.yaml no longer names is passed over.
+    """
     outputs = (root / paths.evaluation("any")).parent.glob(f"*/{paths.REPORT}")
-    found |= {file.parent.name: file for file in outputs}
-    return [read(found[name], Evaluation) for name in sorted(found)]
+    found = {file.parent.name: file for file in outputs}
+    if not found:
+        found = {file.stem: file for file in (root / paths.REPORTS / "evaluate").glob("*.json")}
+    named = _named(root)
+    return [read(found[name], Evaluation) for name in sorted(found) if not named or name in named]
 
 
 def gate_report(root: Path) -> GateReport | None:
@@ -317,6 +324,17 @@ def _cells(row: TableRow, currency: str) -> tuple[str, ...]:
 
 def _line(texts: Sequence[str]) -> str:
     return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
+
+
+def _named(root: Path) -> set[str]:
+    """Names that params.yaml gives to evaluated candidates and baselines; empty without one."""
+    if not (root / paths.PARAMS).exists():
+        return set()
+    content = params.load_yaml(root / paths.PARAMS)
+    evaluate = content.get("evaluate")
+    candidates = evaluate.get("candidates") if isinstance(evaluate, dict) else None
+    sections = [s for s in (candidates, content.get("baseline")) if isinstance(s, dict)]
+    return {str(name) for section in sections for name in section}
 
 
 def _teacher(found: Sequence[Evaluation], gate: GateReport | None) -> Evaluation | None:

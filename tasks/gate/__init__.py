@@ -1,0 +1,1 @@
+"""The verdict: may the cheap model take the teacher's place?"""

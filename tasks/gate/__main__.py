@@ -1,0 +1,65 @@
+"""Choose on validation, look at the locked test once, say pass, fail or inconclusive.
+
+    python -m tasks.gate
+
+reads data/evaluate/*/ and data/locked/test.jsonl, writes data/gate/report.json and
+data/gate/predictions.jsonl. Every verdict exits with 0; the verdict is in the report.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tasks import candidate as lineage
+from tasks import candidates_table, params, paths, records, stage
+from tasks.candidates_table import Evaluation
+from tasks.config import Task
+from tasks.errors import DataError, StillhouseError
+from tasks.gate.config import GateConfig
+from tasks.gate.decide import Answers, Run, decide
+from tasks.gate.locked_test import answer
+from tasks.gate.selection import Evaluated
+from tasks.records import Prediction, Record
+
+PREDICTIONS = "predictions.jsonl"
+
+
+def main(arguments: list[str]) -> None:
+    """Run the gate and write its report."""
+    if arguments:
+        raise StillhouseError("usage: python -m tasks.gate (it takes no arguments)")
+    config = params.read("gate", GateConfig)
+    decoding = params.read("task", Task).decoding()
+    reports = candidates_table.evaluations(Path())
+    run = Run(
+        workload=params.read_text("workload"),
+        budget=params.read_text("budget"),
+        evaluated={report.name: _evaluated(report) for report in reports},
+        locked_test=paths.LOCKED_TEST,
+        data_hash=lineage.sha256(paths.PREPARED),
+    )
+
+    def answered(report: Evaluation, items: Sequence[Record]) -> Sequence[Prediction]:
+        return answer(report, items, decoding)
+
+    decision = decide(run, config, answered)
+    records.write(paths.GATE / PREDICTIONS, _rows(decision.answers))
+    records.write_report(paths.GATE / paths.REPORT, decision.report.model_dump(mode="json"))
+    print(f"verdict: {decision.report.verdict}")
+    print("".join(f"- {reason}\n" for reason in decision.report.reasons), end="")
+
+
+def _evaluated(report: Evaluation) -> Evaluated:
+    file = paths.evaluation(report.name) / PREDICTIONS
+    if not file.exists():
+        raise DataError(f"{file}: missing; run `python -m tasks.evaluate {report.name}` again")
+    return Evaluated(report, records.read(file, Prediction))
+
+
+def _rows(answers: Answers) -> Iterator[dict[str, object]]:
+    for name, predictions in answers.items():
+        for prediction in predictions:
+            yield {"name": name, **prediction.model_dump()}
+
+
+if __name__ == "__main__":
+    raise SystemExit(stage.run(main))

@@ -1,0 +1,38 @@
+"""What a candidate must show before it may take the teacher's place.
+
+gate: {teacher: lora-fp32, margin: 0.03, max_cost_ratio: 0.1667, cost_references: [lora-int8]}
+"""
+
+from pydantic import Field, model_validator
+
+from tasks.config import Config, VariantName
+
+
+class GateConfig(Config):
+    """Limits of the gate, agreed before anything is measured."""
+
+    teacher: VariantName = Field(description="Entry of evaluate.candidates in use today.")
+    margin: float = Field(
+        gt=0, le=0.5, description="How much less accurate the candidate may be, as a share."
+    )
+    confidence: float = Field(
+        default=0.95, ge=0.8, le=0.999, description="Of every interval and of the one-sided test."
+    )
+    max_cost_ratio: float = Field(
+        gt=0, le=1, description="Candidate's cost divided by the teacher's, at most."
+    )
+    min_pass_probability: float = Field(
+        default=0.8,
+        ge=0.5,
+        le=0.99,
+        description="Chance of passing the locked test, judged on validation, to be put to it.",
+    )
+    cost_references: tuple[VariantName, ...] = Field(
+        default=(), description="Evaluated entries whose cost is set beside the chosen one's."
+    )
+
+    @model_validator(mode="after")
+    def _references_differ(self) -> "GateConfig":
+        if len(set(self.cost_references)) != len(self.cost_references):
+            raise ValueError("cost_references must differ from each other")
+        return self

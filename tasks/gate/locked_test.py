@@ -1,0 +1,41 @@
+"""Answers of one evaluated model to the locked test, by the engine that serves it.
+
+answer(report, items, decoding)     one Prediction per item, in order
+"""
+
+from collections.abc import Sequence
+
+from bentos.generator.decoding import Decoding
+from bentos.generator.engine import load_engine
+from tasks import paths
+from tasks.candidates_table import Evaluation
+from tasks.errors import DataError
+from tasks.records import Prediction, Record
+from tasks.scoring import answer_all
+
+CONCURRENCY = 16
+"""Where the evaluation does not tell its own; changes speed, not answers."""
+
+
+def answer(report: Evaluation, items: Sequence[Record], decoding: Decoding) -> Sequence[Prediction]:
+    """Run the model of `report` over the items.
+
+    Raises:
+        DataError: what was evaluated is not a model of an engine.
+    """
+    if report.candidate is None or report.engine not in ("openvino", "transformers"):
+        raise DataError(
+            f"{report.name}: only candidates with the engine openvino or transformers can be put "
+            f"to the locked test, not {report.engine}; mend its role in evaluate.candidates"
+        )
+    engine = load_engine(report.engine, paths.candidate(report.candidate))
+    try:
+        return answer_all(
+            engine,
+            items,
+            decoding,
+            concurrency=report.performance.concurrency or CONCURRENCY,
+            progress_label=f"gate:{report.name}",
+        ).predictions
+    finally:
+        engine.close()

@@ -1,0 +1,138 @@
+"""Which candidate is put to the locked test: the cheapest that is expected to pass.
+
+    selection = choose(teacher, candidates, config, test_items=1200)
+    selection.chosen.report.name            "small-int8"
+
+Everything here is judged on validation; of the locked test only the number of items is used.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tasks import intervals
+from tasks.candidates_table import Considered, Evaluation
+from tasks.gate.config import GateConfig
+from tasks.gate.pairing import Pairs, pair
+from tasks.records import Prediction
+
+DRAWS = 20_000
+"""Simulated gates; the probability of passing is then known to within 0.01."""
+
+
+class Evaluated(NamedTuple):
+    """An evaluated candidate with its answers to the validation split."""
+
+    report: Evaluation
+    predictions: Sequence[Prediction]
+
+
+class Judged(NamedTuple):
+    """A candidate with its prospects."""
+
+    evaluated: Evaluated
+    pairs: Pairs
+    pass_probability: float
+    cost_ratio: float
+    lacks: tuple[str, ...]
+
+
+class Selection(NamedTuple):
+    """The candidate for the locked test, if any, and what was thought of each, cheapest first."""
+
+    chosen: Evaluated | None
+    considered: tuple[Considered, ...]
+
+
+def choose(
+    teacher: Evaluated, candidates: Sequence[Evaluated], config: GateConfig, test_items: int
+) -> Selection:
+    """The cheapest candidate within the cost limit that is likely enough to pass.
+
+    Raises:
+        DataError: predictions of a candidate and the teacher do not fit together.
+    """
+    judged = [_judge(teacher, candidate, config, test_items) for candidate in candidates]
+    judged.sort(key=lambda each: (each.cost_ratio, each.evaluated.report.name))
+    chosen = next((each for each in judged if not each.lacks), None)
+    return Selection(
+        chosen=chosen.evaluated if chosen else None,
+        considered=tuple(_considered(each, chosen) for each in judged),
+    )
+
+
+def pass_probability(pairs: Pairs, test_items: int, margin: float, confidence: float) -> float:
+    """Chance that the locked test shows non-inferiority, given what validation showed.
+
+    The shares of gains and losses are uncertain too: they are drawn from their posterior under
+    Jeffreys' prior (Dirichlet with 1/2 each), then a test of `test_items` from those shares.
+    Seeded, so that the same validation always gives the same choice.
+    """
+    generator = np.random.default_rng(0)
+    same = pairs.n - pairs.gains - pairs.losses
+    shares = generator.dirichlet([pairs.gains + 0.5, pairs.losses + 0.5, same + 0.5], DRAWS)
+    outcomes = generator.multinomial(test_items, shares)
+    passed = intervals.is_non_inferior(
+        outcomes[:, 0], outcomes[:, 1], test_items, margin, confidence
+    )
+    return float(passed.mean())
+
+
+def _judge(teacher: Evaluated, candidate: Evaluated, config: GateConfig, test_items: int) -> Judged:
+    report = candidate.report
+    pairs = pair(teacher.report.name, teacher.predictions, report.name, candidate.predictions)
+    probability = pass_probability(pairs, test_items, config.margin, config.confidence)
+    teacher_cost = teacher.report.cost.per_1000_requests.value
+    ratio = report.cost.per_1000_requests.value / teacher_cost
+    lacks = []
+    if probability < config.min_pass_probability:
+        lacks.append(_unlikely(pairs, probability, config))
+    if ratio > config.max_cost_ratio:
+        lacks.append(
+            f"it costs {ratio:.3f} of the teacher's price, and at most "
+            f"{config.max_cost_ratio:.3f} is allowed"
+        )
+    return Judged(candidate, pairs, probability, ratio, tuple(lacks))
+
+
+def _unlikely(pairs: Pairs, probability: float, config: GateConfig) -> str:
+    text = (
+        f"its chance of passing the locked test is {probability:.0%}, and "
+        f"{config.min_pass_probability:.0%} is asked: on validation it is "
+        f"{points(pairs.difference)} against the teacher, with a margin of "
+        f"{points(config.margin, signed=False)}"
+    )
+    if pairs.difference <= -config.margin:
+        return text
+    items = intervals.required_items(
+        pairs.discordance,
+        pairs.difference,
+        config.margin,
+        alpha=1 - config.confidence,
+        power=config.min_pass_probability,
+    )
+    return f"{text}; were that the truth, about {items:,} test items would be enough"
+
+
+def points(share: float, signed: bool = True) -> str:
+    """A difference of shares in percentage points: "-1.2 points"."""
+    return f"{100 * share:{'+' if signed else ''}.1f} points"
+
+
+def _considered(judged: Judged, chosen: Judged | None) -> Considered:
+    if judged is chosen:
+        decision = "chosen: the cheapest that is expected to pass"
+    elif judged.lacks:
+        decision = "not put to the test: " + "; and ".join(judged.lacks)
+    else:
+        decision = "not needed: a cheaper one is expected to pass"
+    report = judged.evaluated.report
+    return Considered(
+        name=report.name,
+        difference=judged.pairs.difference,
+        pass_probability=judged.pass_probability,
+        cost_per_1000=report.cost.per_1000_requests.value,
+        cost_ratio=judged.cost_ratio,
+        decision=decision,
+    )
