@@ -161,10 +161,11 @@ def _cost(report: Evaluation) -> float:
 
 def _cost_reason(teacher: Evaluation, candidate: Evaluation, config: GateConfig) -> str:
     currency, money = candidate.cost.currency, candidates_table.money
+    times, limit = _cost(teacher) / _cost(candidate), 1 / config.max_cost_ratio
     return (
         f"1,000 requests cost {currency} {money(_cost(candidate))} with the candidate and "
-        f"{currency} {money(_cost(teacher))} with the teacher: {_cost(teacher) / _cost(candidate):.1f} "
-        f"times cheaper, and at least {1 / config.max_cost_ratio:.1f} times is asked"
+        f"{currency} {money(_cost(teacher))} with the teacher: {times:.1f} times cheaper, and at "
+        f"least {limit:.1f} times is asked"
     )
 
 

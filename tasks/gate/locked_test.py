@@ -23,12 +23,14 @@ def answer(report: Evaluation, items: Sequence[Record], decoding: Decoding) -> S
     Raises:
         DataError: what was evaluated is not a model of an engine.
     """
-    if report.candidate is None or report.engine not in ("openvino", "transformers"):
-        raise DataError(
-            f"{report.name}: only candidates with the engine openvino or transformers can be put "
-            f"to the locked test, not {report.engine}; mend its role in evaluate.candidates"
-        )
-    engine = load_engine(report.engine, paths.candidate(report.candidate))
+    match report.engine:
+        case "openvino" | "transformers" as kind if report.candidate is not None:
+            engine = load_engine(kind, paths.candidate(report.candidate))
+        case _:
+            raise DataError(
+                f"{report.name}: only candidates with the engine openvino or transformers can be "
+                f"put to the locked test, not {report.engine}; mend its role in evaluate.candidates"
+            )
     try:
         return answer_all(
             engine,

@@ -40,10 +40,7 @@ def judge(pairs: Pairs, config: GateConfig) -> Judgement:
     margin = points(config.margin, signed=False)
     sure = f"with {config.confidence:.0%} confidence"
     if difference.lower_bound > -config.margin:
-        found = (
-            f"{sure} it is at most {points(max(0.0, -difference.lower_bound), signed=False)} "
-            f"worse, less than the margin of {margin}"
-        )
+        found = f"{sure} {_within(difference.lower_bound)} the margin of {margin}"
         return Judgement("pass", difference, None, (seen, found))
     if difference.upper_bound < -config.margin:
         found = (
@@ -63,6 +60,12 @@ def judge(pairs: Pairs, config: GateConfig) -> Judgement:
         f"test is too small to tell whether it keeps within the margin of {margin}"
     )
     return Judgement("inconclusive", difference, items, (seen, found, _remedy(items, config)))
+
+
+def _within(lower_bound: float) -> str:
+    if lower_bound > 0:
+        return f"it is better by at least {points(lower_bound, signed=False)}, well within"
+    return f"it is at most {points(-lower_bound, signed=False)} worse, less than"
 
 
 def _remedy(items: int | None, config: GateConfig) -> str:
