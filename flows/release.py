@@ -1,0 +1,164 @@
+"""The flow that turns a workload file into a verdict and, on pass, a Bento.
+
+prefect deployment run release/release --param workload=sentiment --param budget=quick
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from prefect import flow, get_run_logger, runtime, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.states import Completed, Failed
+from prefect.tasks import Task
+from pydantic import Field
+
+from flows import pids, stage, summary, worktree
+from flows.output import Output
+from flows.worktree import Worktree
+from tasks import candidates_table, paths
+from tasks.errors import StillhouseError
+from tasks.workload import StageRef, resolve
+
+Budget = Literal["smoke", "quick", "full"]
+
+STAGE_MINUTES: Final[Mapping[Budget, float]] = {"smoke": 30, "quick": 90, "full": 48 * 60}
+"""Time limit of one stage, unless STILLHOUSE_STAGE_MINUTES says otherwise."""
+
+NOTHING: Final[dict[str, object]] = {}
+RETRIES: Final = 2
+SECONDS_BEFORE_RETRY: Final = 3
+
+
+def _worth_retrying(_task: Task[..., object], _run: TaskRun, state: State[object]) -> bool:
+    """A crash may pass; what the user must mend does not mend itself."""
+    error = state.result(raise_on_failure=False)
+    return not isinstance(error, StillhouseError)
+
+
+@task(
+    retries=RETRIES,
+    retry_delay_seconds=SECONDS_BEFORE_RETRY,
+    retry_condition_fn=_worth_retrying,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def compute(ref: StageRef, house: Worktree, minutes: float) -> State[bool]:
+    """Bring one stage of the run up to date and commit what it measured."""
+    output = Output(ref.target, get_run_logger())
+    ran = stage.reproduce(_job(ref.target, house, minutes), output)
+    _publish(ref, house)
+    if ran:
+        return Completed(message="measured in this run", data=True)
+    return Completed(name="Cached", message="DVC had this result already", data=False)
+
+
+@flow(
+    name="release",
+    description="Find the cheapest model that is shown to be no worse than the teacher.",
+    persist_result=False,
+)
+def release(
+    workload: Annotated[
+        str, Field(pattern=r"^[a-z][a-z0-9-]*$", json_schema_extra={"title": "Workload"})
+    ] = "sentiment",
+    budget: Annotated[Budget, Field(json_schema_extra={"title": "Budget"})] = "quick",
+    overrides: Annotated[
+        dict[str, object], Field(max_length=50, json_schema_extra={"title": "Overrides"})
+    ] = NOTHING,
+    promote: Annotated[bool, Field(json_schema_extra={"title": "Promote on pass"})] = False,
+) -> State[str]:
+    """Release a workload.
+
+    Args:
+        workload: Name of a file in workloads/, without .yaml, as it stands in the checkout.
+        budget: How much work the run may do. `smoke` shows in minutes that everything works,
+            `quick` gives a verdict on two CPU cores, `full` uses all data. Only sizes and steps
+            differ, never the gate.
+        overrides: Parameters that differ from the workload file, each a dotted key with its
+            value, for example {"finetune.lora.rank": 8}. At most 50.
+        promote: When the verdict is pass, tag the run's commit as release/<workload>/<n>.
+    """
+    pids.write(f"run-{runtime.flow_run.id}", os.getpid())
+    try:
+        return _release(workload, budget, overrides, promote)
+    except StillhouseError as error:
+        get_run_logger().error("%s", error)
+        return Failed(message=str(error))
+
+
+def _release(
+    workload: str, budget: Budget, overrides: Mapping[str, object], promote: bool
+) -> State[str]:
+    logger = get_run_logger()
+    checkout, run = Path.cwd(), str(runtime.flow_run.id)
+    source = worktree.folder_of(run) if worktree.begun(checkout, run) else checkout
+    resolved = resolve(workload, budget, overrides, source)
+    for file in worktree.uncommitted(checkout):
+        logger.warning("%s has uncommitted changes: the run takes code from HEAD", file)
+    prepare = partial(_write_parameters, checkout, workload, budget, overrides)
+    house = worktree.open_worktree(checkout, run, f"{workload}-{budget}", prepare)
+    _name_run(house.name)
+    logger.info("%s works in %s", house.name, house.root)
+    minutes = float(os.environ.get("STILLHOUSE_STAGE_MINUTES", STAGE_MINUTES[budget]))
+    for ref in resolved.stages:
+        named = compute.with_options(name=ref.target, task_run_name=ref.target, tags=[ref.stage])
+        named(ref, house, minutes)
+    stage.push(_job("push", house, minutes), Output("push", logger))
+    return _finish(workload, house, promote)
+
+
+def _write_parameters(
+    checkout: Path, workload: str, budget: Budget, overrides: Mapping[str, object], root: Path
+) -> None:
+    """Give the worktree the workload file as it stands in the checkout, and params.yaml."""
+    file = paths.WORKLOADS / f"{workload}.yaml"
+    (root / file).parent.mkdir(exist_ok=True)
+    shutil.copyfile(checkout / file, root / file)
+    resolve(workload, budget, overrides, root).write(root / paths.PARAMS)
+
+
+def _publish(ref: StageRef, house: Worktree) -> None:
+    """Commit dvc.lock and the copy of the stage's report that git keeps."""
+    if ref.stage != "report":
+        paths.publish(house.root, ref.stage, ref.variant)
+    house.commit(f"measured by {ref.target}")
+
+
+def _finish(workload: str, house: Worktree, promote: bool) -> State[str]:
+    logger = get_run_logger()
+    table = candidates_table.load(house.root)
+    if table.gate is None:
+        raise StillhouseError(f"{house.root}: the gate has written no report")
+    text = summary.markdown(house.root, table)
+    headline = summary.headline(table.gate)
+    create_markdown_artifact(text, key=f"release-{workload}", description=headline)
+    rows = [dict(record) for record in summary.records(table)]
+    create_table_artifact(rows, key=f"candidates-{workload}", description=headline)
+    if promote:
+        logger.info(_promote(workload, house, table.gate.verdict))
+    house.drop_outputs()
+    logger.info("verdict %s", headline)
+    return Completed(message=headline, data=table.gate.verdict)
+
+
+def _promote(workload: str, house: Worktree, verdict: str) -> str:
+    if verdict != "pass":
+        return f"not promoted: the verdict is {verdict}"
+    return f"promoted: {house.tag_release(workload)}"
+
+
+def _job(target: str, house: Worktree, minutes: float) -> stage.Job:
+    log = paths.state() / "logs" / house.root.name / f"{target}.log"
+    return stage.Job(target, house.name, house.root, log, minutes * 60)
+
+
+def _name_run(name: str) -> None:
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(runtime.flow_run.id, name=name)
