@@ -1,0 +1,1 @@
+"""Fetch: weights and raw data, pinned by content hash."""
