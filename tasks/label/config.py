@@ -1,0 +1,17 @@
+"""Settings of one teacher's stored logits.
+
+    lora: {teacher: finetune/lora, rows: 1600, top_k: 32}
+"""
+
+from pydantic import Field
+
+from tasks.config import CandidateName, Config
+
+
+class LabelConfig(Config):
+    """What a teacher is asked, once, for all the students that will learn from it."""
+
+    teacher: CandidateName = Field(description="Candidate whose logits are stored.")
+    rows: int = Field(ge=1, description="Training rows, from the first.")
+    top_k: int = Field(default=32, ge=1, le=1024, description="Most likely tokens kept a position.")
+    batch: int = Field(default=16, ge=1, description="Rows in one forward pass.")

@@ -1,0 +1,269 @@
+"""Turn a workload file into the parameters of one run.
+
+    python -m tasks.workload sentiment --budget quick --set finetune.lora.rank=8
+
+reads workloads/sentiment.yaml, applies the budget and the overrides, checks everything and
+writes params.yaml.
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, get_args
+
+import yaml
+from pydantic import Field, ValidationError
+
+from bentos.generator.prompt import PromptTemplate
+from tasks import paths, stage
+from tasks.baseline.config import BaselineConfig
+from tasks.config import Config, Task, VariantName
+from tasks.distill.config import DistillConfig
+from tasks.errors import ConfigError, Problem
+from tasks.evaluate.config import EvaluateConfig
+from tasks.fetch.config import FetchConfig
+from tasks.finetune.config import FinetuneConfig
+from tasks.gate.config import GateConfig
+from tasks.label.config import LabelConfig
+from tasks.package.config import PackageConfig
+from tasks.params import load_yaml, problems
+from tasks.prepare.config import PrepareConfig
+from tasks.prune.config import PruneConfig
+from tasks.quantize.config import QuantizeConfig
+
+Budget = Literal["smoke", "quick", "full"]
+Overrides = Mapping[str, object]
+
+MAKERS = ("finetune", "prune", "distill", "quantize")
+"""Stages whose variants are candidates made from another candidate."""
+
+
+class StageRef(NamedTuple):
+    """One node of the stage graph."""
+
+    stage: str
+    variant: str | None = None
+
+    @property
+    def target(self) -> str:
+        """Its name for `dvc repro`."""
+        return f"{self.stage}@{self.variant}" if self.variant else self.stage
+
+
+class Workload(Config):
+    """Everything that a run is told; also the layout of params.yaml."""
+
+    workload: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", description="Its name.")]
+    budget: Budget = Field(description="How much work a run may do.")
+    task: Task
+    fetch: FetchConfig
+    prepare: PrepareConfig
+    finetune: dict[VariantName, FinetuneConfig] = Field(default={}, description="Tuned models.")
+    prune: dict[VariantName, PruneConfig] = Field(default={}, description="Pruned models.")
+    label: dict[VariantName, LabelConfig] = Field(default={}, description="Teachers' logits.")
+    distill: dict[VariantName, DistillConfig] = Field(default={}, description="Students.")
+    quantize: dict[VariantName, QuantizeConfig] = Field(default={}, description="Engine formats.")
+    baseline: dict[VariantName, BaselineConfig] = Field(default={}, description="Cheap rivals.")
+    evaluate: EvaluateConfig
+    gate: GateConfig
+    package: PackageConfig = PackageConfig()
+
+    def candidates(self) -> dict[str, str | None]:
+        """Every candidate with its parent; fetched weights have none."""
+        found: dict[str, str | None] = {f"fetch/{name}": None for name in self.fetch.weights}
+        for maker in MAKERS:
+            for name, config in getattr(self, maker).items():
+                found[f"{maker}/{name}"] = config.parent
+        return found
+
+    def stages(self) -> list[StageRef]:
+        """Every stage of the run, each after what it needs.
+
+        Raises:
+            CycleError: candidates are made from each other.
+        """
+        needs: dict[StageRef, list[StageRef]] = {}
+        for name, parent in self.candidates().items():
+            maker, variant = name.split("/")
+            if parent is not None:
+                needs[StageRef(maker, variant)] = [_maker(parent)]
+        for name, labels in self.label.items():
+            needs[StageRef("label", name)] = [_maker(labels.teacher)]
+        for name, student in self.distill.items():
+            needs[StageRef("distill", name)].append(StageRef("label", student.labels))
+        start = [StageRef("fetch", "weights"), StageRef("fetch", "data"), StageRef("prepare")]
+        made = [ref for ref in TopologicalSorter(needs).static_order() if ref not in start]
+        judged = [StageRef("baseline", name) for name in self.baseline]
+        judged += [StageRef("evaluate", name) for name in self.evaluate.candidates]
+        return start + made + judged + [StageRef(name) for name in ("gate", "report", "package")]
+
+
+class Resolved(NamedTuple):
+    """A checked workload, ready to be run."""
+
+    workload: Workload
+
+    @property
+    def stages(self) -> list[StageRef]:
+        """Every stage in an order that works."""
+        return self.workload.stages()
+
+    def write(self, file: Path = paths.PARAMS) -> None:
+        """Write params.yaml."""
+        content = self.workload.model_dump(mode="json", by_alias=True)
+        head = "# Made by `python -m tasks.workload`: edit workloads/*.yaml, not this file.\n"
+        file.write_text(head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def names(root: Path) -> list[str]:
+    """The workloads that a checkout holds."""
+    return sorted(file.stem for file in (root / paths.WORKLOADS).glob("*.yaml"))
+
+
+def resolve(workload: str, budget: Budget, overrides: Overrides, root: Path) -> Resolved:
+    """Read, merge and check a workload file below `root`.
+
+    Raises:
+        ConfigError: with every problem of the file, its budget and the overrides at once.
+    """
+    file = root / paths.WORKLOADS / f"{workload}.yaml"
+    shown = paths.WORKLOADS / f"{workload}.yaml"
+    if workload not in names(root):
+        remedy = f"no such workload; there are: {', '.join(names(root)) or 'none'}"
+        raise ConfigError([Problem(str(shown), "workload", workload, remedy)])
+    content: dict[str, Any] = load_yaml(file)
+    budgets = content.pop("budgets", {})
+    found = [*_apply_budget(content, budgets, budget, shown), *_apply(content, overrides)]
+    content["budget"] = budget
+    try:
+        checked = Workload.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError([*found, *problems(error, shown)]) from error
+    found += _contradictions(checked, str(shown))
+    if found:
+        raise ConfigError(found)
+    return Resolved(checked)
+
+
+def _apply_budget(
+    content: dict[str, Any], budgets: object, budget: Budget, file: Path
+) -> Iterator[Problem]:
+    """A budget sets sizes and steps: numbers that the file already holds, never the gate's."""
+    names_of = set(get_args(Budget))
+    if not isinstance(budgets, dict) or set(budgets) - names_of or budget not in budgets:
+        remedy = f"must be a mapping with {', '.join(sorted(names_of))}"
+        yield Problem(str(file), "budgets", repr(budgets)[:80], remedy)
+        return
+    for key, value in (budgets[budget] or {}).items():
+        where = f"budgets.{budget}.{key}"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            yield Problem(str(file), where, repr(value), "a budget sets numbers only")
+        elif str(key).startswith(("gate.", "task.")):
+            yield Problem(str(file), where, repr(value), "a budget must not move the goal")
+        elif not _set(content, str(key), value):
+            yield Problem(str(file), where, repr(value), "no such section; mend the key")
+
+
+def _apply(content: dict[str, Any], overrides: Overrides) -> Iterator[Problem]:
+    for key, value in overrides.items():
+        if not _set(content, key, value):
+            yield Problem("overrides", key, repr(value), "no such section; mend the dotted key")
+
+
+def _set(content: dict[str, Any], key: str, value: object) -> bool:
+    """Set a dotted key whose parents exist; False when one does not."""
+    *parents, last = key.split(".")
+    section: Any = content
+    for part in parents:
+        section = section.get(part) if isinstance(section, dict) else None
+    if not isinstance(section, dict):
+        return False
+    section[last] = value
+    return True
+
+
+def _contradictions(workload: Workload, file: str) -> list[Problem]:
+    """What is wrong between sections that are each right by themselves."""
+    found = [
+        Problem(file, key, value, f"no such {kind}; there are: {', '.join(sorted(known)) or 'none'}")
+        for key, value, kind, known in _references(workload)
+        if value not in known
+    ]
+    found += _prompt_problems(workload.task.prompt, workload, file)
+    teachers = [n for n, c in workload.evaluate.candidates.items() if c.role == "teacher"]
+    if teachers != [workload.gate.teacher]:
+        remedy = f"exactly this entry of evaluate.candidates must have role teacher, not {teachers}"
+        found.append(Problem(file, "gate.teacher", workload.gate.teacher, remedy))
+    both = set(workload.baseline) & set(workload.evaluate.candidates)
+    if both:
+        remedy = "a baseline and an evaluated candidate must not share a name"
+        found.append(Problem(file, "baseline", ", ".join(sorted(both)), remedy))
+    if not found:
+        found += _cycle(workload, file)
+    return found
+
+
+def _references(workload: Workload) -> Iterator[tuple[str, str, str, set[str]]]:
+    """Every name that must exist elsewhere: key, name, kind of thing, names that exist."""
+    candidates = workload.candidates()
+    for name, parent in candidates.items():
+        if parent is not None:
+            yield f"{name.replace('/', '.')}.from", parent, "candidate", set(candidates)
+    for name, labels in workload.label.items():
+        yield f"label.{name}.teacher", labels.teacher, "candidate", set(candidates)
+    for name, student in workload.distill.items():
+        yield f"distill.{name}.labels", student.labels, "label variant", set(workload.label)
+    for name, entry in workload.evaluate.candidates.items():
+        key = f"evaluate.candidates.{name}.candidate"
+        yield key, entry.candidate, "candidate", set(candidates)
+    evaluated = set(workload.evaluate.candidates)
+    yield "gate.teacher", workload.gate.teacher, "evaluated candidate", evaluated
+    for name in workload.gate.cost_references:
+        yield "gate.cost_references", name, "evaluated candidate", evaluated
+    for field in workload.prepare.fields:
+        yield "prepare.fields", field, "input field of task", set(workload.task.input_fields)
+    for field in workload.task.input_fields:
+        yield "task.input_fields", field, "field of prepare", set(workload.prepare.fields)
+
+
+def _prompt_problems(prompt: PromptTemplate, workload: Workload, file: str) -> list[Problem]:
+    missing = [f for f in workload.task.input_fields if f"{{{f}}}" not in prompt.user]
+    remedy = "the user prompt must hold every input field in braces"
+    return [Problem(file, "task.prompt.user", prompt.user, f"{remedy}: {missing}")] * bool(missing)
+
+
+def _cycle(workload: Workload, file: str) -> list[Problem]:
+    try:
+        workload.stages()
+    except CycleError as error:
+        loop = " from ".join(ref.target for ref in error.args[1])
+        return [Problem(file, "from", loop, "candidates must not be made from each other")]
+    return []
+
+
+def _maker(candidate: str) -> StageRef:
+    name, variant = candidate.split("/")
+    return StageRef("fetch", "weights") if name == "fetch" else StageRef(name, variant)
+
+
+def _pair(text: str) -> tuple[str, object]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text}: write key=value, for example prune.d.keep_layers=8")
+    return key, yaml.safe_load(value)
+
+
+def main(arguments: list[str]) -> None:
+    """Resolve a workload by hand."""
+    parser = argparse.ArgumentParser(prog="python -m tasks.workload", description=__doc__)
+    parser.add_argument("workload")
+    parser.add_argument("--budget", choices=get_args(Budget), default="quick")
+    parser.add_argument("--set", action="append", type=_pair, default=[], metavar="KEY=VALUE")
+    options = parser.parse_args(arguments)
+    resolve(options.workload, options.budget, dict(options.set), Path.cwd()).write()
+    print(f"wrote {paths.PARAMS}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(stage.run(main))
