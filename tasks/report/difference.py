@@ -18,7 +18,7 @@ COLOURS: dict[Verdict, str] = {
 
 
 def draw(difference: Difference, margin: float, verdict: Verdict) -> bytes:
-    """A strip with the difference in points: thin line two-sided, thick line up to one-sided bounds."""
+    """A strip in points: a thin line for the two-sided interval, a thick one to its bounds."""
     colour = COLOURS[verdict]
     left = 100 * min(difference.low, -margin)
     right = 100 * max(difference.high, 0.0)
@@ -60,6 +60,8 @@ def draw(difference: Difference, margin: float, verdict: Verdict) -> bytes:
         )
         axes.set_xlabel("Candidate minus teacher on the locked test, percentage points")
         axes.xaxis.set_major_formatter(
-            FuncFormatter(lambda value, _: f"{value:+g}".replace("-", "\N{MINUS SIGN}"))
+            FuncFormatter(
+                lambda value, _: (f"{value:+g}" if value else "0").replace("-", "\N{MINUS SIGN}")
+            )
         )
         return style.png(figure)

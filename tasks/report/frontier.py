@@ -79,7 +79,7 @@ def _scale(axes: Axes, table: Table) -> None:
     axes.set_xscale("log")
     decades = math.log10(max(costs) / min(costs))
     axes.set_xlim(
-        min(costs) / 10 ** (0.2 + 0.02 * decades), max(costs) * 10 ** (0.2 + 0.1 * decades)
+        min(costs) / 10 ** (0.2 + 0.02 * decades), max(costs) * 10 ** (0.2 + 0.17 * decades)
     )
     lows, highs = zip(*((row.quality.low, row.quality.high) for row in table.rows), strict=True)
     room = 0.12 * (max(highs) - min(lows)) or 0.05

@@ -69,7 +69,7 @@ def _places(point: tuple[float, float], size: tuple[float, float], scale: float)
 
 
 def _contains(outer: Bbox, inner: Bbox) -> bool:
-    return (
+    return bool(
         outer.x0 <= inner.x0
         and inner.x1 <= outer.x1
         and outer.y0 <= inner.y0

@@ -4,7 +4,7 @@ with rc_context(RC): ...
 """
 
 from io import BytesIO
-from typing import Final
+from typing import Any, Final
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -24,7 +24,7 @@ ALLOWED: Final = "#e9f3ee"
 DPI: Final = 200
 """Twice the resolution of a screen, enough for paper."""
 
-RC: Final = {
+RC: Final[dict[Any, object]] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "axes.edgecolor": RULE,
