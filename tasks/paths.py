@@ -24,6 +24,7 @@ RELEASE_HTML = REPORTS / "release.html"
 FRONTIER_PNG = REPORTS / "frontier.png"
 
 REPORT = "report.json"
+PREDICTIONS = "predictions.jsonl"
 
 
 def candidate(name: str) -> Path:

@@ -1,0 +1,102 @@
+"""Quality and cost of one candidate in the engine that serves it.
+
+    python -m tasks.evaluate small-int8
+
+One pass over the validation rows gives both: answers for quality; and throughput, measured once
+for each of `repeats` equal shares of the rows, for cost.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bentos.generator.engine import load_engine
+from tasks import candidate, paths, records
+from tasks import evaluation_report as facts
+from tasks.config import Task
+from tasks.errors import DataError
+from tasks.evaluate.config import EntryConfig
+from tasks.measure import MeasureConfig
+from tasks.records import Prediction, Record
+from tasks.scoring import Answers, answer_all
+
+NOT_SERVED = ("adapter", candidate.FILE, paths.REPORT)
+"""What lies in a candidate's folder but is not needed to serve it."""
+
+
+def evaluate(
+    name: str, entry: EntryConfig, measure: MeasureConfig, task: Task
+) -> tuple[list[Prediction], dict[str, Any]]:
+    """Predictions on the validation rows, and the report.
+
+    Raises:
+        DataError: fewer rows than repeats.
+    """
+    rows = records.read(paths.VALIDATION, Record)[: entry.rows]
+    shares = split(rows, measure.repeats)
+    folder = paths.candidate(entry.candidate)
+    started = time.perf_counter()
+    engine = load_engine(entry.engine, folder)
+    load_seconds = time.perf_counter() - started
+    decoding = task.decoding()
+    label = f"evaluate:{name}"
+    try:
+        # The first requests also pay for memory and kernels that all later ones share.
+        warmup = rows[: measure.warmup_requests]
+        answer_all(engine, folder, warmup, decoding, measure.concurrency, f"{label}:warm-up")
+        measured = [
+            answer_all(engine, folder, share, decoding, measure.concurrency, label)
+            for share in shares
+        ]
+    finally:
+        engine.close()
+    predictions = [prediction for answers in measured for prediction in answers.predictions]
+    load = _load(measured, measure, load_seconds)
+    report = {
+        "name": name,
+        "candidate": entry.candidate,
+        "engine": entry.engine,
+        "role": entry.role,
+        "quality": facts.quality(predictions),
+        "performance": facts.performance(load),
+        "cost": facts.cost(load.rates, measure.price_per_hour, measure.currency),
+        "size_mb": round(served_bytes(folder) / 1e6, 2),
+        "model_hash": candidate.sha256(folder),
+        "hardware": facts.hardware(),
+    }
+    return predictions, report
+
+
+def split(rows: Sequence[Record], shares: int) -> list[Sequence[Record]]:
+    """Rows in `shares` runs of nearly equal length, in order.
+
+    Raises:
+        DataError: fewer rows than shares.
+    """
+    if len(rows) < shares:
+        raise DataError(
+            f"{paths.VALIDATION} holds {len(rows)} rows, fewer than evaluate.measure.repeats = "
+            f"{shares}: raise prepare.max_validation or lower the repeats"
+        )
+    ends = [len(rows) * share // shares for share in range(shares + 1)]
+    return [rows[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+
+
+def served_bytes(folder: Path) -> int:
+    """Size of the files that serving needs: weights, tokenizer and settings."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sum(
+        file.stat().st_size for file in files if file.relative_to(folder).parts[0] not in NOT_SERVED
+    )
+
+
+def _load(measured: Sequence[Answers], measure: MeasureConfig, load_seconds: float) -> facts.Load:
+    tokens = sum(sum(answers.prompt_tokens) for answers in measured)
+    return facts.Load(
+        concurrency=measure.concurrency,
+        rates=[len(answers.latencies) / answers.seconds for answers in measured],
+        latencies=[latency for answers in measured for latency in answers.latencies],
+        prompt_tokens_per_second=tokens / sum(answers.seconds for answers in measured),
+        load_seconds=load_seconds,
+    )

@@ -1,0 +1,90 @@
+"""Ask an engine many requests at once, as clients of the served model would.
+
+    answers = answer_all(engine, folder, records, decoding, concurrency=16, progress_label="gate")
+
+Evaluation and gate use the same engine, prompts and decoding as the Bento.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bentos.generator.decoding import Decoding
+from bentos.generator.engine import Completion, Engine
+from bentos.generator.prompt import Renderer
+from tasks.progress import Progress
+from tasks.records import Prediction, Record
+
+
+class Answers(NamedTuple):
+    """What came back, in the order of the records.
+
+    Attributes:
+        predictions: one a record.
+        latencies: seconds from request to whole answer, one a record.
+        prompt_tokens: read by the model, one a record.
+        seconds: from the first request to the last answer.
+    """
+
+    predictions: list[Prediction]
+    latencies: list[float]
+    prompt_tokens: list[int]
+    seconds: float
+
+
+def answer_all(
+    engine: Engine,
+    folder: Path,
+    records: Sequence[Record],
+    decoding: Decoding,
+    concurrency: int,
+    progress_label: str,
+) -> Answers:
+    """Keep `concurrency` requests in flight until all are answered.
+
+    Args:
+        engine: runs the model.
+        folder: the model's folder, for its tokenizer.
+        records: what to ask; an answer is correct when it equals the reference.
+        decoding: how to draw answers.
+        concurrency: requests in flight, 1 or more.
+        progress_label: names the work in progress lines.
+    """
+    renderer = Renderer.from_folder(folder)
+    return asyncio.run(_ask(engine, renderer, records, decoding, concurrency, progress_label))
+
+
+async def _ask(
+    engine: Engine,
+    renderer: Renderer,
+    records: Sequence[Record],
+    decoding: Decoding,
+    concurrency: int,
+    progress_label: str,
+) -> Answers:
+    progress = Progress(progress_label, len(records))
+    free = asyncio.Semaphore(concurrency)
+    started = time.perf_counter()
+
+    async def ask(record: Record) -> tuple[Completion, float]:
+        async with free:
+            sent = time.perf_counter()
+            completion = await engine.complete(renderer.encode(record.prompt), decoding)
+            latency = time.perf_counter() - sent
+        progress.advance()
+        return completion, latency
+
+    done = await asyncio.gather(*(ask(record) for record in records))
+    seconds = time.perf_counter() - started
+    predictions = [_judge(r, c.text) for r, (c, _) in zip(records, done, strict=True)]
+    tokens = [completion.prompt_tokens for completion, _ in done]
+    return Answers(predictions, [latency for _, latency in done], tokens, seconds)
+
+
+def _judge(record: Record, text: str) -> Prediction:
+    answer = text.strip()
+    return Prediction(
+        id=record.id, reference=record.reference, answer=answer, correct=answer == record.reference
+    )
