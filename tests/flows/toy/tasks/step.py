@@ -3,9 +3,7 @@
 import base64
 import json
 import os
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import yaml
