@@ -128,7 +128,7 @@ def text(value: object) -> str:
         case int():
             return f"{value:,}"
         case float():
-            return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+            return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
         case _:
             return str(value)
 

@@ -44,6 +44,7 @@ def render(facts: Facts, figures: Figures) -> str:
         "times": candidates_table.times,
         "percent": percent,
         "points": points,
+        "rounded": rounded,
         "text": text,
     }
     gate = facts.table.gate
@@ -68,6 +69,13 @@ def percent(share: float) -> str:
 def points(share: float) -> str:
     """A signed difference in percentage points with its sign: +0.4."""
     return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def rounded(value: float | None) -> str:
+    """A measurement with three significant digits: 7,300 or 18.9; "-" when not measured."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _headline(gate: GateReport | None) -> str:
