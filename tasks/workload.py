@@ -7,7 +7,7 @@ writes params.yaml.
 """
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
@@ -22,13 +22,13 @@ from tasks.config import Config, Task, VariantName
 from tasks.distill.config import DistillConfig
 from tasks.errors import ConfigError, Problem
 from tasks.evaluate.config import EvaluateConfig
-from tasks.fetch.config import FetchConfig
+from tasks.fetch.config import Fetch
 from tasks.finetune.config import FinetuneConfig
 from tasks.gate.config import GateConfig
 from tasks.label.config import LabelConfig
 from tasks.package.config import PackageConfig
 from tasks.params import load_yaml, problems
-from tasks.prepare.config import PrepareConfig
+from tasks.prepare.config import Prepare
 from tasks.prune.config import PruneConfig
 from tasks.quantize.config import QuantizeConfig
 
@@ -57,8 +57,8 @@ class Workload(Config):
     workload: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", description="Its name.")]
     budget: Budget = Field(description="How much work a run may do.")
     task: Task
-    fetch: FetchConfig
-    prepare: PrepareConfig
+    fetch: Fetch
+    prepare: Prepare
     finetune: dict[VariantName, FinetuneConfig] = Field(default={}, description="Tuned models.")
     prune: dict[VariantName, PruneConfig] = Field(default={}, description="Pruned models.")
     label: dict[VariantName, LabelConfig] = Field(default={}, description="Teachers' logits.")
@@ -130,7 +130,7 @@ def resolve(workload: str, budget: Budget, overrides: Overrides, root: Path) -> 
     file = root / paths.WORKLOADS / f"{workload}.yaml"
     shown = paths.WORKLOADS / f"{workload}.yaml"
     if workload not in names(root):
-        remedy = f"no such workload; there are: {', '.join(names(root)) or 'none'}"
+        remedy = f"no such workload; there are: {_listed(names(root))}"
         raise ConfigError([Problem(str(shown), "workload", workload, remedy)])
     content: dict[str, Any] = load_yaml(file)
     budgets = content.pop("budgets", {})
@@ -186,7 +186,9 @@ def _set(content: dict[str, Any], key: str, value: object) -> bool:
 def _contradictions(workload: Workload, file: str) -> list[Problem]:
     """What is wrong between sections that are each right by themselves."""
     found = [
-        Problem(file, key, value, f"no such {kind}; there are: {', '.join(sorted(known)) or 'none'}")
+        Problem(
+            file, key, value, f"no such {kind}; there are: {', '.join(sorted(known)) or 'none'}"
+        )
         for key, value, kind, known in _references(workload)
         if value not in known
     ]
@@ -242,6 +244,10 @@ def _cycle(workload: Workload, file: str) -> list[Problem]:
     return []
 
 
+def _listed(known: Iterable[str]) -> str:
+    return ", ".join(sorted(known)) or "none"
+
+
 def _maker(candidate: str) -> StageRef:
     name, variant = candidate.split("/")
     return StageRef("fetch", "weights") if name == "fetch" else StageRef(name, variant)
@@ -250,7 +256,9 @@ def _maker(candidate: str) -> StageRef:
 def _pair(text: str) -> tuple[str, object]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise argparse.ArgumentTypeError(f"{text}: write key=value, for example prune.d.keep_layers=8")
+        raise argparse.ArgumentTypeError(
+            f"{text}: write key=value, for example prune.d.keep_layers=8"
+        )
     return key, yaml.safe_load(value)
 
 
