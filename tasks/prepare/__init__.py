@@ -1,0 +1,1 @@
+"""Prepare: raw rows become clean, distinct, split and rendered records."""
