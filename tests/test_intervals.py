@@ -77,7 +77,8 @@ def test_paired_difference_is_ordered_and_within_minus_one_and_one(
     found = intervals.paired_difference(*counts)
     ends = [found.low, found.lower_bound, found.value, found.upper_bound, found.high]
     assert ends == sorted(ends) or np.allclose(ends, sorted(ends), atol=1e-8)
-    assert found.low >= -1 and found.high <= 1
+    assert found.low >= -1
+    assert found.high <= 1
 
 
 @given(counts=outcomes())
@@ -144,7 +145,8 @@ def test_required_items_without_any_discordance_is_what_the_score_test_needs() -
 def test_more_discordance_needs_more_items(difference: float, extra: float) -> None:
     calm = intervals.required_items(abs(difference) + 0.01, difference, margin=0.03)
     noisy = intervals.required_items(abs(difference) + 0.02 + extra, difference, margin=0.03)
-    assert calm is not None and noisy is not None
+    assert calm is not None
+    assert noisy is not None
     assert noisy >= calm
 
 

@@ -25,7 +25,8 @@ def answer(report: Evaluation, items: Sequence[Record], decoding: Decoding) -> S
     """
     match report.engine:
         case "openvino" | "transformers" as kind if report.candidate is not None:
-            engine = load_engine(kind, paths.candidate(report.candidate))
+            folder = paths.candidate(report.candidate)
+            engine = load_engine(kind, folder)
         case _:
             raise DataError(
                 f"{report.name}: only candidates with the engine openvino or transformers can be "
@@ -34,6 +35,7 @@ def answer(report: Evaluation, items: Sequence[Record], decoding: Decoding) -> S
     try:
         return answer_all(
             engine,
+            folder,
             items,
             decoding,
             concurrency=report.performance.concurrency or CONCURRENCY,

@@ -46,7 +46,8 @@ def test_gate_passes_a_candidate_that_keeps_within_the_margin(tmp_path: Path) ->
     assert report.difference.lower_bound > -0.03
     assert report.cost_ratio == pytest.approx(0.1)
     assert report.cost_ratios == {"teacher": pytest.approx(10.0)}
-    assert report.test is not None and report.test.n == 1000
+    assert report.test is not None
+    assert report.test.n == 1000
     assert "10.0 times cheaper" in report.reasons[-1]
     assert set(decision.answers) == {"teacher", "small"}
 
@@ -68,7 +69,8 @@ def test_gate_says_inconclusive_when_the_interval_is_wide(tmp_path: Path) -> Non
         model,
     ).report
     assert report.verdict == "inconclusive"
-    assert report.required_items is not None and report.required_items > 100
+    assert report.required_items is not None
+    assert report.required_items > 100
     assert f"about {report.required_items:,} locked test items" in " ".join(report.reasons)
 
 

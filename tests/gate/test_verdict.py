@@ -25,7 +25,8 @@ def test_verdict_follows_the_one_sided_bounds(pairs: Pairs, verdict: str) -> Non
 
 def test_more_items_are_asked_for_than_there_were() -> None:
     found = judge(Pairs(gains=20, losses=40, n=1000), CONFIG)
-    assert found.required_items is not None and found.required_items > 1000
+    assert found.required_items is not None
+    assert found.required_items > 1000
 
 
 def test_a_difference_that_is_the_margin_says_that_no_number_settles_it() -> None:

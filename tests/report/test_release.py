@@ -62,9 +62,11 @@ def test_page_is_well_formed_and_needs_no_network(run: Path) -> None:
     write_run(run)
     source, page = render(run)
     assert page.open == []
-    assert page.addresses and all(a.startswith("data:image/png;base64,") for a in page.addresses)
+    assert page.addresses
+    assert all(a.startswith("data:image/png;base64,") for a in page.addresses)
     assert not re.search(r"url\(|@import|<script", source)
-    assert all(page.alts) and len(page.alts) == 3
+    assert all(page.alts)
+    assert len(page.alts) == 3
     assert page.captions == source.count("<table")
 
 
