@@ -20,8 +20,6 @@ from tasks.gate.locked_test import answer
 from tasks.gate.selection import Evaluated
 from tasks.records import Prediction, Record
 
-PREDICTIONS = "predictions.jsonl"
-
 
 def main(arguments: list[str]) -> None:
     """Run the gate and write its report."""
@@ -42,14 +40,14 @@ def main(arguments: list[str]) -> None:
         return answer(report, items, decoding)
 
     decision = decide(run, config, answered)
-    records.write(paths.GATE / PREDICTIONS, _rows(decision.answers))
+    records.write(paths.GATE / paths.PREDICTIONS, _rows(decision.answers))
     records.write_report(paths.GATE / paths.REPORT, decision.report.model_dump(mode="json"))
     print(f"verdict: {decision.report.verdict}")
     print("".join(f"- {reason}\n" for reason in decision.report.reasons), end="")
 
 
 def _evaluated(report: Evaluation) -> Evaluated:
-    file = paths.evaluation(report.name) / PREDICTIONS
+    file = paths.evaluation(report.name) / paths.PREDICTIONS
     if not file.exists():
         raise DataError(f"{file}: missing; run `python -m tasks.evaluate {report.name}` again")
     return Evaluated(report, records.read(file, Prediction))
