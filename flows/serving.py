@@ -1,0 +1,89 @@
+"""Serve what a run packaged.
+
+.stillhouse/runs/<flow run id>/models/package/sentiment.bento
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from flows import pids, settings
+from tasks import candidates_table, paths
+from tasks.errors import StillhouseError
+
+EXAMPLES = """\
+Serving {tag} on {url} (Ctrl-C ends it). When it is ready, in another terminal:
+
+  curl {url}/v1/chat/completions -H 'Content-Type: application/json' \\
+    -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "{text}"}}]}}'
+
+  .venv/bin/python -c '
+  from openai import OpenAI
+  client = OpenAI(base_url="{url}/v1", api_key="unused")
+  messages = [{{"role": "user", "content": "{text}"}}]
+  answer = client.chat.completions.create(model="{model}", messages=messages)
+  print(answer.choices[0].message.content)'
+"""
+
+
+def newest_bento() -> Path:
+    """The package of the newest run whose verdict is pass.
+
+    Raises:
+        StillhouseError: no run has passed yet.
+    """
+    found = [path.absolute() for path in Path.cwd().glob(f"{paths.PACKAGE}/*.bento")]
+    found += (paths.state() / "runs").glob(f"*/{paths.PACKAGE}/*.bento")
+    passed = [path for path in found if _passed(path.parents[2])]
+    if not passed:
+        raise StillhouseError("no run has packaged a Bento yet: type `make demo` first")
+    return max(passed, key=lambda path: path.stat().st_mtime)
+
+
+def serve(archive: Path, port: int, console: Console) -> int:
+    """Import the Bento if it is not in the store and serve it until Ctrl-C; its exit code."""
+    tag = _tag(archive)
+    if subprocess.run(_bentoml("get", tag), capture_output=True, check=False).returncode != 0:
+        subprocess.run(_bentoml("import", str(archive)), check=True)
+    workload, url = archive.stem, f"http://{settings.HOST}:{port}"
+    example = "A triumph from the first scene to the last."
+    console.print(
+        EXAMPLES.format(tag=tag, url=url, model=workload, text=example),
+        markup=False,
+        highlight=False,
+    )
+    command = _bentoml("serve", tag, "--host", settings.HOST, "--port", str(port))
+    # Monitoring logs would otherwise be written inside the stored Bento.
+    folder = paths.state() / "logs" / "monitoring"
+    folder.mkdir(parents=True, exist_ok=True)
+    process = subprocess.Popen(command, cwd=folder, env=os.environ.copy())
+    pids.write("serve", process.pid, port)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        return 0
+    finally:
+        pids.forget("serve")
+
+
+def _passed(root: Path) -> bool:
+    gate = candidates_table.gate_report(root)
+    return gate is not None and gate.verdict == "pass"
+
+
+def _tag(archive: Path) -> str:
+    report = archive.parent / paths.REPORT
+    tag = json.loads(report.read_text(encoding="utf-8")).get("tag")
+    if not isinstance(tag, str):
+        raise StillhouseError(f"{report}: names no tag; run the stage package again")
+    return tag
+
+
+def _bentoml(*arguments: str) -> Sequence[str]:
+    return [sys.executable, "-m", "bentoml", *arguments]
