@@ -6,6 +6,7 @@ The index, its mirror and certificates are those that pip is configured with.
 """
 
 import ast
+import functools
 import hashlib
 import os
 import subprocess
@@ -93,6 +94,7 @@ def indexes() -> list[str]:
     return [url for url in (main, *extra) if urlsplit(url).scheme in {"http", "https"}]
 
 
+@functools.cache
 def _pip_settings() -> dict[str, str]:
     # pip alone knows where its configuration files lie and which of them wins.
     command = [sys.executable, "-m", "pip", "config", "list"]
