@@ -4,7 +4,7 @@ Right padding: a causal model's answer to a real token does not depend on what f
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,7 +35,9 @@ def pad(examples: Sequence[Example], fill: int) -> Batch:
     width = max(example.tokens for example in examples)
     ids = torch.full((len(examples), width), fill)  # (B, T)
     mask = torch.zeros_like(ids)
-    rows, columns, answers = [], [], []
+    rows: list[int] = []
+    columns: list[int] = []
+    answers: list[int] = []
     for row, example in enumerate(examples):
         ids[row, : example.tokens] = torch.tensor([*example.prompt, *example.answer])
         mask[row, : example.tokens] = 1
@@ -46,7 +48,7 @@ def pad(examples: Sequence[Example], fill: int) -> Batch:
     return Batch(ids, mask, torch.tensor(rows), torch.tensor(columns), torch.tensor(answers))
 
 
-def answer_logits(model: torch.nn.Module, batch: Batch) -> Tensor:
+def answer_logits(model: Any, batch: Batch) -> Tensor:
     """Logits (A, V) for the answer tokens alone: the output matrix is most of a small model."""
     hidden = model.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
     chosen = hidden.last_hidden_state[batch.rows, batch.columns]  # (A, H)

@@ -1,7 +1,7 @@
 """A candidate's lineage, kept beside its weights as candidate.json.
 
-    {"name": "finetune/lora", "parent": "fetch/base", "stage": "finetune", "variant": "lora",
-     "params_sha256": "…", "data_sha256": "…", "commit": "…"}
+{"name": "finetune/lora", "parent": "fetch/base", "stage": "finetune", "variant": "lora",
+ "params_sha256": "…", "data_sha256": "…", "commit": "…"}
 """
 
 import hashlib

@@ -1,11 +1,11 @@
 """What every stage's config.py is made of.
 
-    task:
-      kind: classification
-      labels: [negative, positive]
-      input_fields: [text]
-      prompt: {system: "Is this movie review positive or negative?", user: "{text}"}
-      metric: accuracy
+task:
+  kind: classification
+  labels: [negative, positive]
+  input_fields: [text]
+  prompt: {system: "Is this movie review positive or negative?", user: "{text}"}
+  metric: accuracy
 """
 
 from typing import Annotated, Literal
@@ -46,3 +46,20 @@ class Task(Config):
     def decoding(self) -> Decoding:
         """Greedy, and only the labels can come out."""
         return Decoding(max_new_tokens=16, choices=self.labels)
+
+
+class TrainingConfig(Config):
+    """What every training is told: how long, in which steps, and which checkpoint is the best."""
+
+    learning_rate: float = Field(default=5e-4, gt=0, le=0.1, description="Peak learning rate.")
+    warmup_steps: int = Field(default=10, ge=0, description="Steps of rising learning rate.")
+    batch: int = Field(default=8, ge=1, description="Examples per optimizer step.")
+    max_steps: int = Field(ge=1, description="Optimizer steps.")
+    validation_rows: int = Field(default=128, ge=1, description="Rows that pick the checkpoint.")
+    checkpoints: int = Field(default=4, ge=1, le=50, description="How many to choose from.")
+    seed: int = Field(default=0, ge=0, description="Order of data and initial values.")
+
+    @property
+    def checkpoint_steps(self) -> int:
+        """Steps between two checkpoints."""
+        return max(1, self.max_steps // self.checkpoints)

@@ -1,6 +1,6 @@
 """Errors that a user can mend, each saying where, what and how.
 
-    workloads/sentiment.yaml: finetune.lora.rank = 0: must be at least 1; set a rank of 4 to 64
+workloads/sentiment.yaml: finetune.lora.rank = 0: must be at least 1; set a rank of 4 to 64
 """
 
 from collections.abc import Sequence

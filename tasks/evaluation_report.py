@@ -1,6 +1,6 @@
 """The report of anything that was evaluated, a served model or a cheap rival.
 
-    {"name": "small-int8", "quality": {"value": 0.905, "low": 0.879, "high": 0.926, …}, …}
+{"name": "small-int8", "quality": {"value": 0.905, "low": 0.879, "high": 0.926, …}, …}
 """
 
 import math

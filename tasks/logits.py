@@ -1,10 +1,10 @@
 """A teacher's logits on disk: `label` writes them, every `distill` variant reads them.
 
-    data/labels/lora/logits.safetensors
-        values  (A, K) float16  log-probabilities of the K most likely tokens, in nats
-        tokens  (A, K) int32    which tokens
-        lengths (N,)   int32    answer tokens of each row
-    data/labels/lora/rows.json  {"teacher": "finetune/lora", "tokenizer": "…", "ids": ["3f…", …]}
+data/labels/lora/logits.safetensors
+    values  (A, K) float16  log-probabilities of the K most likely tokens, in nats
+    tokens  (A, K) int32    which tokens
+    lengths (N,)   int32    answer tokens of each row
+data/labels/lora/rows.json  {"teacher": "finetune/lora", "tokenizer": "…", "ids": ["3f…", …]}
 """
 
 import json

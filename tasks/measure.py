@@ -1,6 +1,6 @@
 """How cost is measured, for everything that is evaluated.
 
-    measure: {concurrency: 16, repeats: 3, price_per_hour: 0.08}
+measure: {concurrency: 16, repeats: 3, price_per_hour: 0.08}
 """
 
 from pydantic import Field

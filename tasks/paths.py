@@ -1,8 +1,8 @@
 """Where every artefact lies, relative to the root of a checkout or of a run's worktree.
 
-    models/finetune/lora/          a candidate: weights, tokenizer, candidate.json, report.json
-    data/prepared/train.jsonl      records
-    reports/finetune/lora.json     the copy of report.json that git keeps
+models/finetune/lora/          a candidate: weights, tokenizer, candidate.json, report.json
+data/prepared/train.jsonl      records
+reports/finetune/lora.json     the copy of report.json that git keeps
 """
 
 import os
@@ -54,14 +54,15 @@ def output(stage: str, variant: str | None = None) -> Path:
         return {"prepare": PREPARED, "gate": GATE, "package": PACKAGE}[stage]
     if stage == "label":
         return labels(variant)
-    if stage == "evaluate":
+    if stage in {"evaluate", "baseline"}:
         return evaluation(variant)
     return candidate(f"{stage}/{variant}")
 
 
 def published(stage: str, variant: str | None = None) -> Path:
     """Where git keeps a stage's report: reports/<stage>/<variant>.json or reports/<stage>.json."""
-    return REPORTS / (f"{stage}/{variant}.json" if variant else f"{stage}.json")
+    folder = "evaluate" if stage == "baseline" else stage
+    return REPORTS / (f"{folder}/{variant}.json" if variant else f"{stage}.json")
 
 
 def publish(root: Path, stage: str, variant: str | None = None) -> Path:

@@ -1,9 +1,9 @@
 """Rows of JSON lines: requests with their reference answers, and what a model answered.
 
-    {"id": "3f…", "group": "3f…", "fields": {"text": "A triumph."},
-     "messages": [{"role": "user", "content": "A triumph."}],
-     "prompt": "<|im_start|>user\\nA triumph.<|im_end|>\\n<|im_start|>assistant\\n",
-     "reference": "positive", "metadata": {}}
+{"id": "3f…", "group": "3f…", "fields": {"text": "A triumph."},
+ "messages": [{"role": "user", "content": "A triumph."}],
+ "prompt": "<|im_start|>user\\nA triumph.<|im_end|>\\n<|im_start|>assistant\\n",
+ "reference": "positive", "metadata": {}}
 """
 
 import json
@@ -60,7 +60,9 @@ def read(path: Path, row: type[Line]) -> list[Line]:
             try:
                 rows.append(row.model_validate_json(line))
             except ValidationError as error:
-                raise DataError(f"{path}: line {number} is not a {row.__name__}: {error}") from error
+                raise DataError(
+                    f"{path}: line {number} is not a {row.__name__}: {error}"
+                ) from error
     return rows
 
 

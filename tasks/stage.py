@@ -1,6 +1,6 @@
 """How `python -m tasks.<stage>` ends: well, or with a message that says what to mend.
 
-    raise SystemExit(run(main))
+raise SystemExit(run(main))
 """
 
 import errno
@@ -40,5 +40,7 @@ def variant(arguments: list[str], stage: str) -> str:
         StillhouseError: none or several given.
     """
     if len(arguments) != 1:
-        raise StillhouseError(f"usage: python -m tasks.{stage} VARIANT (a key of {stage} in params.yaml)")
+        raise StillhouseError(
+            f"usage: python -m tasks.{stage} VARIANT (a key of {stage} in params.yaml)"
+        )
     return arguments[0]

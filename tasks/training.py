@@ -1,15 +1,47 @@
 """What both trainings share around transformers' Trainer: progress and the learning curve.
 
-    [{"step": 10, "train_loss": 0.41}, {"step": 60, "validation_loss": 0.22}]
+[{"step": 10, "train_loss": 0.41}, {"step": 60, "validation_loss": 0.22}]
 """
 
+from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from tasks.config import TrainingConfig
 from tasks.progress import Progress
 
 NAMES = {"loss": "train_loss", "eval_loss": "validation_loss"}
+
+
+def settings(config: TrainingConfig, scratch: Path) -> dict[str, Any]:
+    """Trainer's arguments: a checkpoint every so often in `scratch`, the best one kept."""
+    return {
+        "output_dir": str(scratch),
+        "max_steps": config.max_steps,
+        "per_device_train_batch_size": config.batch,
+        "per_device_eval_batch_size": config.batch,
+        "learning_rate": config.learning_rate,
+        "warmup_steps": min(config.warmup_steps, config.max_steps - 1),
+        "lr_scheduler_type": "cosine",
+        "train_sampling_strategy": "group_by_length",
+        "eval_strategy": "steps",
+        "eval_steps": config.checkpoint_steps,
+        "save_strategy": "steps",
+        "save_steps": config.checkpoint_steps,
+        "save_total_limit": 2,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "eval_loss",
+        "greater_is_better": False,
+        "prediction_loss_only": True,
+        "logging_steps": max(1, config.max_steps // 40),
+        # Processors gain little or nothing from bf16; a GPU does.
+        "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        "report_to": "none",
+        "disable_tqdm": True,
+        "seed": config.seed,
+    }
 
 
 def curve(history: list[dict[str, Any]]) -> list[dict[str, float]]:

@@ -1,6 +1,6 @@
 """Cheap rivals that any model must beat to be worth its cost.
 
-    tfidf: {method: tfidf}
+tfidf: {method: tfidf}
 """
 
 from typing import Literal

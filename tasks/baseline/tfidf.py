@@ -36,8 +36,12 @@ def evaluate(
             Prediction(id=row.id, reference=row.reference, answer=answer, correct=correct)
         )
     share = max(1, len(latencies) // measure.repeats)
-    shares = [latencies[start : start + share] for start in range(0, share * measure.repeats, share)]
-    load = facts.Load(1, [len(part) / sum(part) for part in shares if part], latencies, None, trained)
+    shares = [
+        latencies[start : start + share] for start in range(0, share * measure.repeats, share)
+    ]
+    load = facts.Load(
+        1, [len(part) / sum(part) for part in shares if part], latencies, None, trained
+    )
     report = {
         "name": name,
         "candidate": None,

@@ -22,7 +22,7 @@ from tasks.distill.config import DistillConfig
 from tasks.errors import ModelError
 from tasks.examples import Example, end_token, tokenize
 from tasks.records import Record
-from tasks.training import ShownSteps, curve
+from tasks.training import ShownSteps, curve, settings
 
 
 class Lesson(NamedTuple):
@@ -86,7 +86,9 @@ def check_tokenizer(stored: logits.StoredLogits, student: Path) -> None:
         )
 
 
-def mixed_loss(scores: Tensor, answers: Tensor, values: Tensor, tokens: Tensor, config: DistillConfig) -> Tensor:
+def mixed_loss(
+    scores: Tensor, answers: Tensor, values: Tensor, tokens: Tensor, config: DistillConfig
+) -> Tensor:
     """Divergence from the teacher at a temperature, mixed with the answer's cross-entropy.
 
     Args:
@@ -153,7 +155,9 @@ class _DistillTrainer(Trainer):
         batch = Batch(*(inputs[field] for field in Batch._fields))
         scores = answer_logits(model, batch)
         if "values" in inputs:
-            loss = mixed_loss(scores, batch.answers, inputs["values"], inputs["tokens"], self._config)
+            loss = mixed_loss(
+                scores, batch.answers, inputs["values"], inputs["tokens"], self._config
+            )
         else:
             loss = functional.cross_entropy(scores, batch.answers)
         return (loss, {"loss": loss}) if return_outputs else loss
@@ -178,31 +182,7 @@ def _trainer(
     examples = tokenize([rows[id_] for id_ in stored.ids], parent)
     lessons = [Lesson(*row) for row in zip(examples, stored.values, stored.tokens, strict=True)]
     checked = records.read(paths.VALIDATION, Record)[: config.validation_rows]
-    arguments = TrainingArguments(
-        output_dir=str(scratch),
-        max_steps=config.max_steps,
-        per_device_train_batch_size=config.batch,
-        per_device_eval_batch_size=config.batch,
-        learning_rate=config.learning_rate,
-        warmup_steps=min(config.warmup_steps, config.max_steps - 1),
-        lr_scheduler_type="cosine",
-        train_sampling_strategy="group_by_length",
-        eval_strategy="steps",
-        eval_steps=config.checkpoint_steps,
-        save_strategy="steps",
-        save_steps=config.checkpoint_steps,
-        save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
-        prediction_loss_only=True,
-        remove_unused_columns=False,
-        logging_steps=max(1, config.max_steps // 40),
-        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-        report_to="none",
-        disable_tqdm=True,
-        seed=config.seed,
-    )
+    arguments = TrainingArguments(**settings(config, scratch), remove_unused_columns=False)
     return _DistillTrainer(
         config,
         model=model,

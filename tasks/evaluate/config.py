@@ -1,10 +1,10 @@
 """Which candidates are evaluated, and how their cost is measured.
 
-    evaluate:
-      measure: {concurrency: 16, repeats: 3, price_per_hour: 0.08}
-      candidates:
-        teacher-fp32: {candidate: quantize/teacher-fp32, engine: openvino, role: teacher}
-        small-int8: {candidate: quantize/small-int8, engine: openvino, role: candidate}
+evaluate:
+  measure: {concurrency: 16, repeats: 3, price_per_hour: 0.08}
+  candidates:
+    teacher-fp32: {candidate: quantize/teacher-fp32, engine: openvino, role: teacher}
+    small-int8: {candidate: quantize/small-int8, engine: openvino, role: candidate}
 """
 
 from typing import Literal

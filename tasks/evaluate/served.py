@@ -6,6 +6,7 @@ One pass over the validation rows gives both: answers for quality; and throughpu
 for each of `repeats` equal shares of the rows, for cost.
 """
 
+import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,7 +81,7 @@ def split(rows: Sequence[Record], shares: int) -> list[Sequence[Record]]:
             f"{shares}: raise prepare.max_validation or lower the repeats"
         )
     ends = [len(rows) * share // shares for share in range(shares + 1)]
-    return [rows[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    return [rows[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def served_bytes(folder: Path) -> int:

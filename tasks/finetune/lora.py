@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
@@ -19,7 +19,7 @@ from tasks import candidate, checkpoints, paths, records
 from tasks.examples import Example, tokenize
 from tasks.finetune.config import FinetuneConfig
 from tasks.records import Record
-from tasks.training import ShownSteps, curve
+from tasks.training import ShownSteps, curve, settings
 
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -37,9 +37,10 @@ def finetune(name: str, config: FinetuneConfig) -> dict[str, Any]:
     train = tokenize(records.read(paths.TRAIN, Record)[:wanted], parent)
     validation = tokenize(records.read(paths.VALIDATION, Record)[: config.validation_rows], parent)
     trainer = _trainer(config, parent, scratch, train, validation)
-    trainable = trainer.model.num_parameters(only_trainable=True)
+    model: Any = trainer.model
+    trainable = model.num_parameters(only_trainable=True)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(scratch)))
-    _save(name, config, parent, trainer)
+    _save(name, config, parent, model)
     report = {
         "candidate": name,
         "parent": config.parent,
@@ -64,31 +65,10 @@ def _trainer(
     validation: list[Example],
 ) -> SFTTrainer:
     arguments = SFTConfig(
-        output_dir=str(scratch),
-        max_steps=config.max_steps,
-        per_device_train_batch_size=config.batch,
-        per_device_eval_batch_size=config.batch,
-        learning_rate=config.learning_rate,
-        warmup_steps=min(config.warmup_steps, config.max_steps - 1),
-        lr_scheduler_type="cosine",
+        **settings(config, scratch),
         completion_only_loss=True,
-        train_sampling_strategy="group_by_length",
         max_length=None,
-        eval_strategy="steps",
-        eval_steps=config.checkpoint_steps,
-        save_strategy="steps",
-        save_steps=config.checkpoint_steps,
-        save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
-        logging_steps=max(1, config.max_steps // 40),
         gradient_checkpointing=False,
-        # The demo's processors gain nothing from bf16; a GPU does.
-        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-        report_to="none",
-        disable_tqdm=True,
-        seed=config.seed,
     )
     model = AutoModelForCausalLM.from_pretrained(parent, dtype=torch.float32)
     return SFTTrainer(
@@ -117,11 +97,8 @@ def _dataset(examples: list[Example]) -> Dataset:
     )
 
 
-def _save(name: str, config: FinetuneConfig, parent: Path, trainer: SFTTrainer) -> None:
+def _save(name: str, config: FinetuneConfig, parent: Path, model: Any) -> None:
     folder = candidate.fresh_folder(name)
-    model = trainer.model
-    if not isinstance(model, PeftModel):
-        raise TypeError(f"expected a PeftModel from SFTTrainer, got {type(model).__name__}")
     model.save_pretrained(folder / "adapter")
     model.merge_and_unload().save_pretrained(folder)
     candidate.copy_tokenizer(parent, folder)

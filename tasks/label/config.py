@@ -1,6 +1,6 @@
 """Settings of one teacher's stored logits.
 
-    lora: {teacher: finetune/lora, rows: 1600, top_k: 32}
+lora: {teacher: finetune/lora, rows: 1600, top_k: 32}
 """
 
 from pydantic import Field

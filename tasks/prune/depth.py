@@ -4,12 +4,13 @@ A block that hardly turns the direction of what passes through it can go (ShortG
 2024, arXiv:2403.03853). The result is a shorter model of the same architecture.
 """
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM
 
 from tasks import candidate, paths, records
 from tasks.batches import pad
@@ -54,9 +55,7 @@ def prune(name: str, config: PruneConfig) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def block_influence(
-    model: PreTrainedModel, examples: list[Example], batch: int, fill: int
-) -> list[float]:
+def block_influence(model: Any, examples: list[Example], batch: int, fill: int) -> list[float]:
     """One minus the mean cosine between what enters and what leaves each block."""
     model.eval()
     total = torch.zeros(model.config.num_hidden_layers, dtype=torch.float64)
@@ -66,14 +65,14 @@ def block_influence(
         padded = pad(part, fill)
         states = _block_inputs(model, padded.input_ids, padded.attention_mask)
         real = padded.attention_mask.bool()
-        for block, (before, after) in enumerate(zip(states, states[1:], strict=False)):
+        for block, (before, after) in enumerate(itertools.pairwise(states)):
             total[block] += nn.functional.cosine_similarity(before[real], after[real], dim=-1).sum()
         tokens += int(real.sum())
         progress.advance(len(part))
     return [round(float(1 - score / tokens), 6) for score in total]
 
 
-def _block_inputs(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> list[Tensor]:
+def _block_inputs(model: Any, ids: Tensor, mask: Tensor) -> list[Tensor]:
     """The residual stream before each block and after the last, each (B, T, H).
 
     Taken by hooks: the library's own hidden states end after the final norm, which would make the
@@ -101,7 +100,7 @@ def most_influential(influence: list[float], keep: int) -> list[int]:
     return sorted(ranked[:keep])
 
 
-def keep_blocks(model: PreTrainedModel, kept: list[int]) -> None:
+def keep_blocks(model: Any, kept: list[int]) -> None:
     """Shorten `model` in place to the blocks `kept`; stock loaders read the result."""
     model.model.layers = nn.ModuleList(model.model.layers[block] for block in kept)
     for position, block in enumerate(model.model.layers):
@@ -112,7 +111,7 @@ def keep_blocks(model: PreTrainedModel, kept: list[int]) -> None:
         model.config.layer_types = [kinds[block] for block in kept]
 
 
-def _save(name: str, config: PruneConfig, parent: Path, model: PreTrainedModel) -> None:
+def _save(name: str, config: PruneConfig, parent: Path, model: Any) -> None:
     folder = candidate.fresh_folder(name)
     model.save_pretrained(folder)
     candidate.copy_tokenizer(parent, folder)
