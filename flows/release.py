@@ -19,7 +19,7 @@ from prefect.states import Completed, Failed
 from prefect.tasks import Task
 from pydantic import Field
 
-from flows import pids, stage, summary, worktree
+from flows import pids, reuse, stage, summary, worktree
 from flows.output import Output
 from flows.worktree import Worktree
 from tasks import candidates_table, paths
@@ -49,10 +49,13 @@ def _worth_retrying(_task: Task[..., object], _run: TaskRun, state: State[object
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def compute(ref: StageRef, house: Worktree, minutes: float) -> State[bool]:
-    """Bring one stage of the run up to date and commit what it measured."""
+def compute(ref: StageRef, house: Worktree, minutes: float, known: bool) -> State[bool]:
+    """Bring one stage of the run up to date and commit what it measured.
+
+    `known`: DVC has been asked already and has the result.
+    """
     output = Output(ref.target, get_run_logger())
-    ran = stage.reproduce(_job(ref.target, house, minutes), output)
+    ran = not known and stage.reproduce(_job(ref.target, house, minutes), output)
     _publish(ref, house)
     if ran:
         return Completed(message="measured in this run", data=True)
@@ -107,9 +110,13 @@ def _release(
     _name_run(house.name)
     logger.info("%s works in %s", house.name, house.root)
     minutes = float(os.environ.get("STILLHOUSE_STAGE_MINUTES", STAGE_MINUTES[budget]))
-    for ref in resolved.stages:
+    refs = resolved.stages
+    finished = reuse.up_to_date(
+        house, _job("reuse", house, minutes), [ref.target for ref in refs], Output("reuse", logger)
+    )
+    for number, ref in enumerate(refs):
         named = compute.with_options(name=ref.target, task_run_name=ref.target, tags=[ref.stage])
-        named(ref, house, minutes)
+        named(ref, house, minutes, known=number < finished)
     stage.push(_job("push", house, minutes), Output("push", logger))
     return _finish(workload, house, promote)
 

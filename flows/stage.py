@@ -121,6 +121,20 @@ def environment(root: Path) -> dict[str, str]:
     }
 
 
+def dvc(
+    arguments: Sequence[str],
+    job: Job,
+    limit: float,
+    descriptor: int,
+    on_line: Callable[[str], None],
+) -> int:
+    """Run DVC under a guard and hand on its output; returns the guard's exit code.
+
+    `descriptor` is the machine's lock, which the guard holds as long as it runs.
+    """
+    return _dvc(arguments, job, limit, descriptor, _Recent(on_line))
+
+
 def _push(targets: Sequence[str], job: Job, descriptor: int, lines: "_Recent") -> None:
     code = _dvc(["push", "--run-cache", *targets], job, PUSH_SECONDS, descriptor, lines)
     if code != 0:
@@ -130,7 +144,6 @@ def _push(targets: Sequence[str], job: Job, descriptor: int, lines: "_Recent") -
 def _dvc(
     arguments: Sequence[str], job: Job, limit: float, descriptor: int, lines: "_Recent"
 ) -> int:
-    """Run DVC under a guard and hand on its output; returns the guard's exit code."""
     command = [sys.executable, "-P", guard.__file__, "--limit", str(limit), "--"]
     command += [sys.executable, "-P", "-m", "dvc", "--wait-for-lock", *arguments]
     job.log.parent.mkdir(parents=True, exist_ok=True)
