@@ -1,0 +1,277 @@
+"""OpenVINO GenAI with continuous batching: the engine for processors.
+
+    engine = OpenVINOEngine(Path("models/quantize/small-int8"))
+    await engine.complete(renderer.encode(prompt), Decoding(choices=("negative", "positive")))
+
+One thread owns the pipeline: it adds requests, steps, and hands results to the event loops that
+wait for them. A step computes at most MAX_BATCHED_TOKENS tokens of all requests together; GenAI
+holds Python's lock meanwhile, which bounds how long the server can be deaf.
+"""
+
+import asyncio
+import json
+import logging
+import random
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import openvino_genai as genai
+from openvino_genai.py_openvino_genai import GenerationHandle
+
+from bentos.generator import model_folder, openvino_tokens
+from bentos.generator.answer import Answer
+from bentos.generator.choices import ChoiceTree
+from bentos.generator.decoding import Decoding
+from bentos.generator.engine import Chunk, Completion, EngineError
+from bentos.generator.prompt import Renderer
+
+FILES = (
+    "openvino_model.xml",
+    "openvino_model.bin",
+    "openvino_tokenizer.xml",
+    "openvino_tokenizer.bin",
+    "openvino_detokenizer.xml",
+    "openvino_detokenizer.bin",
+    "config.json",
+    "tokenizer.json",
+    "chat_template.jinja",
+)
+PROPERTIES = "openvino_properties.json"
+BLOCK_TOKENS = 32
+CACHE_TOKENS = 32768
+"""Key/value cache in tokens, or one full context if that is more; allocated as it fills."""
+MAX_SEQUENCES = 64
+MAX_BATCHED_TOKENS = 1024
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Job:
+    """One request on its way through the engine's thread."""
+
+    prompt: Sequence[int]
+    decoding: Decoding
+    answer: Answer
+    stream: bool
+    loop: asyncio.AbstractEventLoop
+    events: asyncio.Queue[Chunk | Exception] = field(default_factory=asyncio.Queue)
+    handle: GenerationHandle | None = None
+    abandoned: bool = False
+
+    def tell(self, event: Chunk | Exception) -> None:
+        """Hand something to the waiting event loop, which may be closed by now."""
+        try:
+            self.loop.call_soon_threadsafe(self.events.put_nowait, event)
+        except RuntimeError:
+            self.abandoned = True
+
+
+class OpenVINOEngine:
+    """See bentos.generator.engine.Engine."""
+
+    def __init__(self, folder: Path, prefix_caching: bool = False) -> None:
+        """Load the model.
+
+        Prefix caching keeps the cache of past prompts: it pays where requests share a long
+        beginning, and makes a benchmark that repeats its prompts meaningless.
+        """
+        model_folder.require(folder, FILES)
+        self._folder, self._prefix_caching = folder, prefix_caching
+        self._facts = model_folder.read_facts(folder)
+        self._renderer = Renderer.from_folder(folder)
+        self._tree = lru_cache(maxsize=64)(self._build_tree)
+        self._pipeline = self._load()
+        self._changed = threading.Condition()
+        self._waiting: deque[_Job] = deque()
+        self._running: list[_Job] = []
+        self._closed = False
+        self._count = 0
+        self._thread = threading.Thread(target=self._work, name="openvino-engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of prompt and answer together."""
+        return self._facts.context_length
+
+    async def complete(self, prompt_ids: Sequence[int], decoding: Decoding) -> Completion:
+        """The whole answer; see Engine.complete."""
+        job = self._submit(prompt_ids, decoding, stream=False)
+        try:
+            while (await _next_chunk(job)).finish_reason is None:
+                pass
+            return job.answer.completion(len(job.prompt))
+        finally:
+            job.abandoned = True
+
+    async def stream(self, prompt_ids: Sequence[int], decoding: Decoding) -> AsyncIterator[Chunk]:
+        """The answer piece by piece; see Engine.stream."""
+        job = self._submit(prompt_ids, decoding, stream=True)
+        try:
+            while True:
+                chunk = await _next_chunk(job)
+                yield chunk
+                if chunk.finish_reason is not None:
+                    return
+        finally:
+            job.abandoned = True
+
+    def close(self) -> None:
+        """Fail what is under way, end the thread and free the model. Idempotent."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _submit(self, prompt_ids: Sequence[int], decoding: Decoding, stream: bool) -> _Job:
+        tree = self._tree(decoding.choices) if decoding.choices else None
+        room = self._facts.check(prompt_ids, tree.depth if tree else 1)
+        limit = min(decoding.max_new_tokens, room)
+        answer = Answer(self._renderer, decoding, tree, self._facts.end_ids, limit)
+        loop = asyncio.get_running_loop()
+        job = _Job(prompt_ids, decoding, answer, stream, loop)
+        with self._changed:
+            if self._closed:
+                raise EngineError("the engine is closed")
+            self._waiting.append(job)
+            self._changed.notify()
+        return job
+
+    def _build_tree(self, choices: tuple[str, ...]) -> ChoiceTree:
+        return ChoiceTree(choices, self._renderer.encode, self._facts.end_ids[0])
+
+    def _load(self) -> genai.ContinuousBatchingPipeline:
+        scheduler = genai.SchedulerConfig()
+        cached = max(CACHE_TOKENS, self._facts.context_length)
+        scheduler.num_kv_blocks = -(-cached // BLOCK_TOKENS)
+        scheduler.max_num_batched_tokens = MAX_BATCHED_TOKENS
+        scheduler.max_num_seqs = MAX_SEQUENCES
+        scheduler.dynamic_split_fuse = True
+        scheduler.enable_prefix_caching = self._prefix_caching
+        properties = self._folder / PROPERTIES
+        return genai.ContinuousBatchingPipeline(
+            str(self._folder),
+            openvino_tokens.spelling_tokenizer(self._folder),
+            scheduler,
+            "CPU",
+            **(json.loads(properties.read_text(encoding="utf-8")) if properties.is_file() else {}),
+        )
+
+    def _work(self) -> None:
+        while self._admit():
+            try:
+                self._pipeline.step()
+                for job in self._running:
+                    self._advance(job)
+                self._running = [job for job in self._running if job.handle is not None]
+            except Exception as error:
+                self._recover(error)
+        self._fail_all(EngineError("the engine was closed"))
+
+    def _admit(self) -> bool:
+        """Wait for work and add it; False when closed."""
+        with self._changed:
+            while not (self._closed or self._waiting or self._pipeline_busy()):
+                self._changed.wait()
+            if self._closed:
+                return False
+            arrived = list(self._waiting)
+            self._waiting.clear()
+        for job in arrived:
+            self._add(job)
+        return True
+
+    def _pipeline_busy(self) -> bool:
+        return bool(self._running) or self._pipeline.has_non_finished_requests()
+
+    def _add(self, job: _Job) -> None:
+        if job.abandoned:
+            return
+        self._count += 1
+        ids = ov.Tensor(np.array([job.prompt], dtype=np.int64))
+        try:
+            job.handle = self._pipeline.add_request(self._count, ids, self._settings(job))
+        except Exception as error:
+            job.tell(EngineError(f"the engine refused the request: {error}"))
+        else:
+            self._running.append(job)
+
+    def _settings(self, job: _Job) -> genai.GenerationConfig:
+        decoding, settings = job.decoding, genai.GenerationConfig()
+        settings.apply_chat_template = False
+        settings.set_eos_token_id(self._facts.end_ids[0])
+        settings.stop_token_ids = set(self._facts.end_ids)
+        settings.max_new_tokens = min(
+            decoding.max_new_tokens, self._facts.context_length - len(job.prompt)
+        )
+        if decoding.temperature > 0:
+            settings.do_sample = True
+            settings.temperature, settings.top_p = decoding.temperature, decoding.top_p
+            seed = decoding.seed
+            settings.rng_seed = random.getrandbits(63) if seed is None else seed
+        if decoding.choices:
+            tree = self._tree(decoding.choices)
+            settings.max_new_tokens = tree.depth
+            settings.structured_output_config = genai.StructuredOutputConfig(
+                grammar=openvino_tokens.grammar(tree.paths)
+            )
+        return settings
+
+    def _advance(self, job: _Job) -> None:
+        """Read what the last step computed for a job; without a handle it is over."""
+        handle = job.handle
+        if handle is None:
+            return
+        if job.abandoned:
+            handle.cancel()
+            job.handle = None
+            return
+        if handle.get_status() == genai.GenerationStatus.IGNORED:
+            job.handle = None
+            job.tell(EngineError("the key/value cache is too small for this request"))
+            return
+        piece = ""
+        while handle.can_read():
+            for output in handle.read().values():
+                piece += job.answer.push(output.generated_ids)
+        ended = handle.get_status() != genai.GenerationStatus.RUNNING
+        if job.answer.finish_reason is not None:
+            if not ended:
+                handle.cancel()
+            job.handle = None
+            job.tell(job.answer.chunk(piece))
+        elif ended:
+            job.handle = None
+            job.tell(EngineError("the engine ended the answer early"))
+        elif piece and job.stream:
+            job.tell(job.answer.chunk(piece))
+
+    def _recover(self, error: Exception) -> None:
+        """A step failed: its requests fail, and a new pipeline serves those that come."""
+        _log.exception("a step of the engine failed; loading the model again")
+        self._fail_all(EngineError(f"the engine failed: {error}"))
+        self._pipeline = self._load()
+
+    def _fail_all(self, error: EngineError) -> None:
+        with self._changed:
+            jobs = self._running + list(self._waiting) * self._closed
+            self._running = []
+            if self._closed:
+                self._waiting.clear()
+        for job in jobs:
+            job.handle = None
+            job.tell(error)
+
+
+async def _next_chunk(job: _Job) -> Chunk:
+    event = await job.events.get()
+    if isinstance(event, Exception):
+        raise event
+    return event
