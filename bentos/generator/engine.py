@@ -85,10 +85,11 @@ class Engine(Protocol):
         """Stop working and free the model; requests under way fail with EngineError."""
 
 
-def load_engine(kind: Kind, folder: Path) -> Engine:
+def load_engine(kind: Kind, folder: Path, prefix_caching: bool = False) -> Engine:
     """The engine `kind` with the model in `folder`, ready to answer.
 
-    Only the chosen engine's libraries are imported.
+    Only the chosen engine's libraries are imported. Prefix caching (openvino only) keeps past
+    prompts' caches: leave it off to measure, or repeated prompts cost nothing.
 
     Raises:
         FileNotFoundError: the folder misses files of a model in this engine's format.
@@ -97,7 +98,7 @@ def load_engine(kind: Kind, folder: Path) -> Engine:
         case "openvino":
             from bentos.generator.openvino_engine import OpenVINOEngine
 
-            return OpenVINOEngine(folder)
+            return OpenVINOEngine(folder, prefix_caching)
         case "transformers":
             from bentos.generator.transformers_engine import TransformersEngine
 

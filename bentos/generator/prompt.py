@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 import jinja2
 import jinja2.ext
@@ -55,7 +55,12 @@ class PromptTemplate(BaseModel):
     @cached_property
     def fields(self) -> frozenset[str]:
         """Names of all placeholders."""
-        return frozenset(_placeholders(self.system or "")) | frozenset(_placeholders(self.user))
+        return self.fields_of(self.system or "") | self.fields_of(self.user)
+
+    @staticmethod
+    def fields_of(text: str) -> frozenset[str]:
+        """Names of the placeholders in one message."""
+        return frozenset(_placeholders(text))
 
 
 def messages_for(template: PromptTemplate, fields: Mapping[str, str]) -> list[Message]:
@@ -203,7 +208,7 @@ def _environment() -> jinja2.Environment:
 class _Generation(jinja2.ext.Extension):
     """Accepts {% generation %} blocks, which mark the assistant's words for training masks."""
 
-    tags = {"generation"}
+    tags: ClassVar[set[str]] = {"generation"}
 
     def parse(self, parser: Any) -> Any:
         line = next(parser.stream).lineno

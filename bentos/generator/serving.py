@@ -43,6 +43,7 @@ class Serving(BaseModel):
     input_fields: tuple[str, ...] = Field(min_length=1, description="Fields of /predict.")
     prompt: PromptTemplate
     decoding: Decoding
+    prefix_caching: bool = Field(default=False, description="Keep past prompts' caches.")
     facts: Facts = Facts()
 
     @model_validator(mode="after")

@@ -1,0 +1,101 @@
+"""Requests of the OpenAI API as this service takes them.
+
+    {"model": "sentiment", "messages": [{"role": "user", "content": "A triumph."}]}
+
+Options that cannot change an answer are taken and ignored; others that are not supported are an
+error naming the field, never silently dropped.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bentos.generator.prompt import Message
+
+Zero = Annotated[float, Field(ge=0, le=0)]
+Empty = Annotated[dict[str, object], Field(max_length=0)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class StreamOptions(BaseModel):
+    """What a stream holds beside the answer."""
+
+    include_usage: bool = False
+
+
+class TextPart(_Body):
+    """A piece of a message; images and sound are not supported."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(BaseModel):
+    """One turn of a conversation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[TextPart]
+    name: str | None = Field(default=None, description="Ignored.")
+
+    def message(self) -> Message:
+        """The message as the renderer takes it."""
+        content = self.content
+        text = content if isinstance(content, str) else "".join(part.text for part in content)
+        return {"role": "system" if self.role == "developer" else self.role, "content": text}
+
+
+class TextFormat(_Body):
+    """Asks for free text where the workload's answers are constrained to choices."""
+
+    type: Literal["text"]
+
+
+class _Options(_Body):
+    model: str | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    stop: str | list[str] | None = Field(default=None, max_length=1024)
+    max_tokens: int | None = Field(default=None, ge=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Annotated[int, Field(ge=1, le=1)] | None = None
+    presence_penalty: Zero | None = None
+    frequency_penalty: Zero | None = None
+    logit_bias: Empty | None = None
+    user: str | None = Field(default=None, description="Ignored.")
+    metadata: dict[str, str] | None = Field(default=None, description="Ignored.")
+
+    def stops(self) -> tuple[str, ...]:
+        """The stop texts."""
+        stop = self.stop or []
+        return (stop,) if isinstance(stop, str) else tuple(stop)
+
+
+class ChatRequest(_Options):
+    """Body of /v1/chat/completions."""
+
+    messages: list[ChatMessage] = Field(min_length=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    response_format: TextFormat | None = Field(
+        default=None, description="Set to text to lift the workload's constraint to its choices."
+    )
+    logprobs: Literal[False] | None = None
+    tools: Annotated[list[object], Field(max_length=0)] | None = None
+    tool_choice: Literal["none", "auto"] | None = None
+    parallel_tool_calls: bool | None = Field(default=None, description="Ignored.")
+    store: bool | None = Field(default=None, description="Ignored.")
+    service_tier: str | None = Field(default=None, description="Ignored.")
+
+
+class CompletionRequest(_Options):
+    """Body of /v1/completions."""
+
+    prompt: str | list[int] | Annotated[list[str], Field(min_length=1, max_length=64)]
+    best_of: Annotated[int, Field(ge=1, le=1)] | None = None
+    echo: Literal[False] | None = None

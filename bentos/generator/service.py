@@ -1,0 +1,47 @@
+"""The Bento's service: `bentoml serve bentos.generator.service:Generator --host 127.0.0.1`.
+
+Serves the model in the folder `model` beside this file, or in STILLHOUSE_MODEL.
+"""
+
+import os
+from pathlib import Path
+
+import bentoml
+from fastapi import FastAPI
+
+from bentos.generator import serving
+from bentos.generator.api import create_app
+from bentos.generator.engine import load_engine
+from bentos.generator.prompt import Renderer
+
+MODEL = Path(os.environ.get("STILLHOUSE_MODEL", Path(__file__).parent / "model"))
+SECONDS_TO_FIRST_BYTE = 600
+
+
+def _app() -> FastAPI:
+    try:
+        return create_app(serving.read(MODEL), Renderer.from_folder(MODEL))
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"cannot serve: {error}") from error
+
+
+app = _app()
+
+
+@bentoml.service(name="generator", workers=1, traffic={"timeout": SECONDS_TO_FIRST_BYTE})
+@bentoml.asgi_app(app)
+class Generator:
+    """One model behind OpenAI's endpoints and /predict."""
+
+    def __init__(self) -> None:
+        try:
+            facts = serving.read(MODEL)
+            self._engine = load_engine(facts.engine, MODEL, facts.prefix_caching)
+        except (OSError, ValueError) as error:
+            raise SystemExit(f"cannot serve: {error}") from error
+        app.state.engine = self._engine
+
+    @bentoml.on_shutdown
+    def stop(self) -> None:
+        """Free the model."""
+        self._engine.close()

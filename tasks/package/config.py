@@ -1,0 +1,18 @@
+"""Settings of `package`: the Bento that serves the chosen model.
+
+package: {prefix_caching: false}
+"""
+
+from pydantic import Field
+
+from tasks.config import Config
+
+
+class PackageConfig(Config):
+    """How the Bento serves."""
+
+    prefix_caching: bool = Field(
+        default=False,
+        title="Prefix caching",
+        description="Keep past prompts' caches: pays where requests share a long beginning.",
+    )
