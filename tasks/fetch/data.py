@@ -37,7 +37,7 @@ def fetch(config: Data, folder: Path = paths.RAW) -> dict[str, object]:
         file = pinned.file(source, config.source, config.sha256, hub.dataset_file)
         found, size = rows.of_file(file, config), file.stat().st_size
     bad: list[rows.Bad] = []
-    columns: Counter[str] = Counter()
+    columns: set[str] = set()
     count = records.write(folder / RECORDS, _good(found, bad, columns, config))
     rejected = [{"row": row.number, "reason": row.reason, "raw": row.raw} for row in bad]
     records.write(folder / QUARANTINE, rejected)
@@ -61,7 +61,7 @@ def fetch(config: Data, folder: Path = paths.RAW) -> dict[str, object]:
 def _good(
     found: Iterator[rows.Good | rows.Bad],
     bad: list[rows.Bad],
-    columns: Counter[str],
+    columns: set[str],
     config: Data,
 ) -> Iterator[dict[str, object]]:
     """The good rows, while the bad ones and the columns are noted."""

@@ -43,7 +43,7 @@ def test_every_failure_is_one_sentence_with_its_remedy(
 def test_only_the_wanted_patterns_are_asked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    asked = {}
+    asked: dict[str, object] = {}
 
     def snapshot_download(repository: str, **options: object) -> str:
         asked.update(options, repository=repository)

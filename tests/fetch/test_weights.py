@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from bentos.generator.prompt import Renderer
 from tasks import candidate
 from tasks.errors import FetchError, HashMismatchError, ModelError
 from tasks.fetch import tokenizer, weights
@@ -96,9 +97,7 @@ def test_a_senseless_answer_is_an_error_that_shows_it(tiny: Path, checkout: Path
 def test_an_answer_as_expected_is_reported(
     tiny: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.fetch import probe as asking
-
-    monkeypatch.setattr(asking.Renderer, "decode", lambda *_: " It is PARIS. ")
+    monkeypatch.setattr(Renderer, "decode", lambda *_: " It is PARIS. ")
     probe = Probe(question="Where?", expect="Paris", max_new_tokens=1)
     facts = weights.fetch({"base": entry(tiny, probe)})["base"]
     assert isinstance(facts, dict)
