@@ -328,7 +328,7 @@ def _event(body: dict[str, object]) -> str:
 
 def _predict_route(api: _Api, serving: Serving) -> Any:
     """A handler whose body has exactly the workload's input fields."""
-    fields: dict[str, Any] = {name: (str, ...) for name in serving.input_fields}
+    fields: dict[str, Any] = dict.fromkeys(serving.input_fields, (str, ...))
     config = ConfigDict(extra="forbid")
     body_model: type[BaseModel] = create_model("Fields", __config__=config, **fields)
 

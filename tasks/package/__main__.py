@@ -9,11 +9,12 @@ Without a pass it writes the report alone, says why, and ends well.
 import shutil
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from bentos.generator.engine import Kind
 from bentos.generator.serving import Facts, Serving
-from tasks import params, paths, records, stage
+from tasks import candidate, params, paths, records, stage
+from tasks.candidate import Candidate
+from tasks.candidates_table import GateReport, Side
 from tasks.config import Task
 from tasks.errors import DataError, ModelError, StillhouseError
 from tasks.package import bento
@@ -21,37 +22,6 @@ from tasks.package.config import PackageConfig
 
 GATE_REPORT = paths.GATE / paths.REPORT
 SHORT_HASH = 12
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", protected_namespaces=())
-
-
-class Quality(_Part):
-    """What the gate found on the locked test."""
-
-    value: float
-
-
-class Chosen(_Part):
-    """The candidate that passed."""
-
-    name: str
-    candidate: str
-    engine: Kind
-    quality: Quality
-    cost_per_1000: float
-    model_hash: str | None = None
-
-
-class GateReport(_Part):
-    """What packaging needs of the gate's report."""
-
-    workload: str
-    verdict: str
-    reasons: list[str] = []
-    candidate: Chosen | None = None
-    data_hash: str | None = None
 
 
 def main(arguments: list[str]) -> None:
@@ -69,26 +39,26 @@ def main(arguments: list[str]) -> None:
         print(f"packaged {report['tag']}: {report['archive']}, {report['size_mb']} MB")
     else:
         report |= {"tag": None, "why": f"the gate's verdict is {gate.verdict}"}
-        report["reasons"] = gate.reasons
+        report["reasons"] = list(gate.reasons)
         print(f"nothing packaged: the gate's verdict is {gate.verdict}")
     records.write_report(paths.PACKAGE / paths.REPORT, report)
 
 
 def _package(
-    gate: GateReport, chosen: Chosen, task: Task, config: PackageConfig
+    gate: GateReport, chosen: Side, task: Task, config: PackageConfig
 ) -> dict[str, object]:
+    if chosen.candidate is None or chosen.engine != "openvino":
+        raise ModelError(
+            f"{GATE_REPORT}: {chosen.name} runs in {chosen.engine}, and a Bento serves openvino; "
+            "add a quantize variant of it (bits: 32 only converts) and evaluate that"
+        )
     folder = paths.candidate(chosen.candidate)
     if not folder.is_dir():
         raise ModelError(f"{folder}: missing; run `dvc pull` or the stage that makes it again")
-    if chosen.engine != "openvino":
-        raise ModelError(
-            f"{GATE_REPORT}: candidate.engine = {chosen.engine}: a Bento serves openvino; add a "
-            "quantize variant (bits: 32 only converts) and evaluate that"
-        )
     serving = Serving(
         workload=gate.workload,
         model_name=gate.workload,
-        engine=chosen.engine,
+        engine="openvino",
         input_fields=task.input_fields,
         prompt=task.prompt,
         decoding=task.decoding(),
@@ -101,6 +71,7 @@ def _package(
             metric=task.metric,
             quality=chosen.quality.value,
             cost_per_1000_requests=chosen.cost_per_1000,
+            currency=gate.currency,
         ),
     )
     labels = _labels(serving)
@@ -131,14 +102,10 @@ def _labels(serving: Serving) -> dict[str, str]:
 
 def _commit(folder: Path) -> str | None:
     """The commit that made the candidate, from its lineage."""
-    file = folder / "candidate.json"
+    file = folder / candidate.FILE
     if not file.is_file():
         return None
-    return _Lineage.model_validate_json(file.read_bytes()).commit
-
-
-class _Lineage(_Part):
-    commit: str | None = None
+    return Candidate.model_validate_json(file.read_bytes()).commit
 
 
 def _read_gate(file: Path) -> GateReport:

@@ -50,7 +50,8 @@ def build(model: Path, serving: Serving, labels: Mapping[str, str], archive: Pat
     Raises:
         StillhouseError: BentoML refused, with what it said.
     """
-    with tempfile.TemporaryDirectory(dir=paths.scratch("package")) as folder:
+    # Not below the state folder: BentoML refuses to read files in hidden folders.
+    with tempfile.TemporaryDirectory(prefix="stillhouse-package-") as folder:
         staging = Path(folder)
         _stage(staging, model, serving)
         code_mb = sum(file.stat().st_size for file in _code(staging)) / MEGABYTE

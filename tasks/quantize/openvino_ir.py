@@ -2,8 +2,8 @@
 
     convert(Path("models/distill/small"), Path("models/quantize/small-int8"), config)
 
-The result is what OpenVINO GenAI expects: a stateful model (key/value caches are variables, gathered
-by `beam_idx`) and the tokenizer as a model of its own.
+The result is what OpenVINO GenAI expects: a stateful model (key/value caches are variables,
+gathered by `beam_idx`) and the tokenizer as a model of its own.
 """
 
 import json
