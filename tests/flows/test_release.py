@@ -1,0 +1,253 @@
+"""Whole runs of the toy house through a real server and worker, with everything that may die."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from tests.flows.conftest import House, alive, build_house, git
+
+pytestmark = pytest.mark.timeout(400)
+
+
+class Running(NamedTuple):
+    """A house with its server and worker."""
+
+    house: House
+    environment: dict[str, str]
+    api: str
+
+    def command(self, name: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "flows.house", name],
+            cwd=self.house.root,
+            env={**self.environment, **more},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,
+        )
+
+    def start(self, **parameters: Any) -> str:
+        found = httpx.get(f"{self.api}/deployments/name/release/release").json()
+        given = {"workload": "toy", "budget": "smoke", **parameters}
+        body = {"parameters": given, "state": {"type": "SCHEDULED"}}
+        answer = httpx.post(f"{self.api}/deployments/{found['id']}/create_flow_run", json=body)
+        answer.raise_for_status()
+        return str(answer.json()["id"])
+
+    def state(self, run: str) -> dict[str, Any]:
+        return dict(httpx.get(f"{self.api}/flow_runs/{run}").raise_for_status().json()["state"])
+
+    def ended(self, run: str, seconds: float = 120) -> dict[str, Any]:
+        final = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+        until(lambda: self.state(run)["type"] in final, seconds)
+        return self.state(run)
+
+    def worktree(self, run: str) -> Path:
+        return self.house.state / "runs" / run
+
+    def pid(self, name: str) -> int:
+
+        return int(json.loads((self.house.state / "pids" / f"{name}.json").read_text())["pid"])
+
+    def artifacts(self, run: str) -> list[dict[str, Any]]:
+        body = {"artifacts": {"flow_run_id": {"any_": [run]}}}
+        return list(httpx.post(f"{self.api}/artifacts/filter", json=body).json())
+
+    def logs(self, run: str) -> str:
+        body = {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200}
+        found = httpx.post(f"{self.api}/logs/filter", json=body).json()
+        return "\n".join(log["message"] for log in found)
+
+
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.2)
+    pytest.fail(f"waited {seconds} s in vain")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    house = build_house(tmp_path_factory.mktemp("release") / "house")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("STILLHOUSE")}
+    environment = {
+        **kept,
+        "STILLHOUSE_PREFECT_PORT": str(port),
+        "STILLHOUSE_DEMO_WORKLOAD": "toy",
+        "STILLHOUSE_DEMO_BUDGET": "smoke",
+    }
+    made = Running(house, environment, f"http://127.0.0.1:{port}/api")
+    done = made.command("up")
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield made
+    finally:
+        made.command("stop")
+
+
+def slow_gate(running: Running, seconds: float) -> str:
+    """A run whose gate takes a while, started and now in its gate."""
+    before = running.house.ran()["gate"]
+    run = running.start(overrides={"gate.seconds": seconds})
+    until(lambda: running.house.ran()["gate"] > before)
+    return run
+
+
+def test_a_demo_ends_with_table_verdict_and_next_command(running: Running) -> None:
+    head = git(running.house.root, "rev-parse", "HEAD")
+    done = running.command("demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "small *    candidate  0.900 (0.850-0.940)" in done.stdout
+    assert "Verdict pass" in done.stdout
+    assert "Bento:  toy:abc" in done.stdout
+    assert "Next:   make serve" in done.stdout
+    assert "> python -m tasks.step gate" in done.stdout
+    assert running.house.ran() == running.house.ran("finished")
+    assert set(running.house.ran().values()) == {1}
+    assert git(running.house.root, "rev-parse", "HEAD") == head
+    assert git(running.house.root, "status", "--porcelain") == ""
+
+
+def test_a_second_run_measures_nothing_again_and_shows_the_same(running: Running) -> None:
+    before = running.house.ran()
+    run = running.start(promote=True)
+    state = running.ended(run)
+    assert state["type"] == "COMPLETED", state
+    assert running.house.ran() == before
+    assert state["message"].startswith("pass: small is no worse than teacher")
+    kinds = {artifact["type"]: artifact for artifact in running.artifacts(run)}
+    assert "data:image/png;base64," in kinds["markdown"]["data"]
+    assert '"candidate": "small"' in kinds["table"]["data"]
+    root = running.worktree(run)
+    assert git(root, "status", "--porcelain") == ""
+    assert git(root, "tag", "--points-at", "HEAD") == "release/toy/1"
+    assert git(root, "show", "HEAD:reports/gate.json")
+    assert (root / "models/package").exists()
+    assert not (root / "models/fetch").exists()
+
+
+def test_wrong_input_is_answered_before_any_work(running: Running) -> None:
+    before = running.house.ran()
+    run = running.start(overrides={"nothing.rank": 1, "tune.rank": 2})
+    state = running.ended(run)
+    assert state["type"] == "FAILED"
+    assert "nothing.rank" in state["message"]
+    assert "tune.rank" in state["message"]
+    assert not running.worktree(run).exists()
+    assert running.house.ran() == before
+
+
+def test_what_the_user_must_mend_is_not_tried_again(running: Running) -> None:
+    before = running.house.ran()["gate"]
+    run = running.start(overrides={"gate.user_error": True})
+    state = running.ended(run)
+    assert state["type"] == "FAILED"
+    assert "name the right one in prepare.fields" in state["message"]
+    assert running.house.ran()["gate"] == before + 1
+
+
+def test_a_killed_stage_is_tried_again_in_the_same_run(running: Running) -> None:
+    before, finished = running.house.ran(), running.house.ran("finished")
+    run = slow_gate(running, 3.1)
+    os.kill(running.house.stage_pid("gate") or 0, signal.SIGKILL)
+    assert running.ended(run)["type"] == "COMPLETED"
+    assert running.house.ran()["gate"] == before["gate"] + 2
+    assert running.house.ran("finished")["gate"] == finished["gate"] + 1
+    assert running.house.ran()["prepare"] == before["prepare"]
+
+
+def test_a_run_goes_on_without_its_worker(running: Running) -> None:
+    finished = running.house.ran("finished")
+    run = slow_gate(running, 6.2)
+    os.kill(running.pid("worker"), signal.SIGKILL)
+    assert running.command("up").returncode == 0
+    assert running.ended(run)["type"] == "COMPLETED"
+    assert running.house.ran("finished")["gate"] == finished["gate"] + 1
+
+
+def test_a_run_goes_on_while_the_server_is_away(running: Running) -> None:
+    finished = running.house.ran("finished")
+    run = slow_gate(running, 6.3)
+    os.kill(running.pid("server"), signal.SIGKILL)
+    time.sleep(3)
+    assert running.command("up").returncode == 0
+    assert running.ended(run)["type"] == "COMPLETED"
+    assert running.house.ran("finished")["gate"] == finished["gate"] + 1
+    assert running.house.ran("finished")["package"] == finished["package"]
+
+
+def test_a_run_that_died_with_its_worker_goes_on_where_it_stopped(running: Running) -> None:
+    before = running.house.ran()
+    run = slow_gate(running, 6.4)
+    stage = running.house.stage_pid("gate") or 0
+    os.kill(running.pid("worker"), signal.SIGKILL)
+    os.kill(running.pid(f"run-{run}"), signal.SIGKILL)
+    assert alive(stage), "a stage is not thrown away because its flow died"
+    done = running.command("up")
+    assert "was interrupted: it goes on where it stopped" in done.stdout
+    until(lambda: running.state(run)["type"] != "RUNNING" or not alive(stage))
+    assert running.ended(run)["type"] == "COMPLETED"
+    assert running.house.ran()["gate"] == before["gate"] + 1
+
+
+def test_two_runs_at_once_both_end_well_and_share_what_is_measured(running: Running) -> None:
+    before = running.house.ran()
+    overrides = {"prepare.seconds": 1.3}
+    runs = [running.start(overrides=overrides) for _ in range(2)]
+    states = [running.ended(run)["type"] for run in runs]
+    assert states == ["COMPLETED", "COMPLETED"]
+    assert running.house.ran()["prepare"] == before["prepare"] + 1
+    assert git(running.house.root, "status", "--porcelain") == ""
+
+
+def test_a_cancelled_run_leaves_no_stage_behind(running: Running) -> None:
+    run = slow_gate(running, 60.5)
+    stage = running.house.stage_pid("gate") or 0
+    body = {"state": {"type": "CANCELLING"}}
+    httpx.post(f"{running.api}/flow_runs/{run}/set_state", json=body).raise_for_status()
+    until(lambda: running.state(run)["type"] == "CANCELLED")
+    until(lambda: not alive(stage), 30)
+
+
+def test_stop_ends_what_was_started_and_nothing_else(
+    running: Running, sleeper: subprocess.Popen[bytes]
+) -> None:
+    slow_gate(running, 60.6)
+    stage = running.house.stage_pid("gate") or 0
+    pids = [running.pid("server"), running.pid("worker")]
+    done = running.command("stop")
+    assert "server" in done.stdout
+    assert [pid for pid in [*pids, stage] if alive(pid)] == []
+    assert sleeper.poll() is None
+    assert running.command("stop").stdout == "Nothing was running.\n"
+
+
+def test_a_taken_port_is_answered_with_the_remedy(running: Running) -> None:
+    running.command("stop")
+    port = int(running.environment["STILLHOUSE_PREFECT_PORT"])
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        done = running.command("up")
+    assert done.returncode == 2
+    assert f"STILLHOUSE_PREFECT_PORT={port + 1} make demo" in done.stderr
