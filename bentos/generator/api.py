@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, TypeVar
 
@@ -221,7 +221,7 @@ class _Api:
         self,
         form: "_ChatForm | _TextForm",
         first: Chunk,
-        chunks: AsyncIterator[Chunk],
+        chunks: AsyncGenerator[Chunk, None],
         prompt_tokens: int,
         options: StreamOptions | None,
     ) -> AsyncIterator[str]:
@@ -411,13 +411,9 @@ async def _await(future: "asyncio.Future[Result]") -> Result:
     return await future
 
 
-async def _chained(first: Chunk, rest: AsyncIterator[Chunk]) -> AsyncIterator[Chunk]:
+async def _chained(first: Chunk, rest: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:
     """`first`, then the rest, which is closed in any case."""
-    try:
+    async with aclosing(rest):
         yield first
         async for chunk in rest:
             yield chunk
-    finally:
-        close = getattr(rest, "aclose", None)
-        if close is not None:
-            await close()

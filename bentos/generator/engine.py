@@ -4,7 +4,7 @@ engine = load_engine("openvino", Path("models/quantize/small-int8"))
 completion = await engine.complete(renderer.encode(prompt), Decoding(max_new_tokens=16))
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, assert_never
@@ -78,7 +78,7 @@ class Engine(Protocol):
             EngineError: the engine failed at this request.
         """
 
-    def stream(self, prompt_ids: Sequence[int], decoding: Decoding) -> AsyncIterator[Chunk]:
+    def stream(self, prompt_ids: Sequence[int], decoding: Decoding) -> AsyncGenerator[Chunk, None]:
         """The answer piece by piece; raises as `complete` does. Closing it frees what it holds."""
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ import logging
 import random
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -111,7 +111,9 @@ class OpenVINOEngine:
         finally:
             job.abandoned = True
 
-    async def stream(self, prompt_ids: Sequence[int], decoding: Decoding) -> AsyncIterator[Chunk]:
+    async def stream(
+        self, prompt_ids: Sequence[int], decoding: Decoding
+    ) -> AsyncGenerator[Chunk, None]:
         """The answer piece by piece; see Engine.stream."""
         job = self._submit(prompt_ids, decoding, stream=True)
         try:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import jinja2
 import jinja2.ext
@@ -208,7 +208,7 @@ def _environment() -> jinja2.Environment:
 class _Generation(jinja2.ext.Extension):
     """Accepts {% generation %} blocks, which mark the assistant's words for training masks."""
 
-    tags: ClassVar[set[str]] = {"generation"}
+    tags = {"generation"}  # noqa: RUF012 - jinja2 declares it as an instance's
 
     def parse(self, parser: Any) -> Any:
         line = next(parser.stream).lineno

@@ -41,7 +41,7 @@ class Generator:
             raise SystemExit(f"cannot serve: {error}") from error
         app.state.engine = self._engine
 
-    @bentoml.on_shutdown
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def stop(self) -> None:
         """Free the model."""
         self._engine.close()

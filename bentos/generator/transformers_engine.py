@@ -10,7 +10,7 @@ those of the other engines.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -82,7 +82,9 @@ class TransformersEngine:
             self._changed.notify()
         return await asyncio.wrap_future(job.done)
 
-    async def stream(self, prompt_ids: Sequence[int], decoding: Decoding) -> AsyncIterator[Chunk]:
+    async def stream(
+        self, prompt_ids: Sequence[int], decoding: Decoding
+    ) -> AsyncGenerator[Chunk, None]:
         """The whole answer as one chunk; see Engine.stream."""
         completion = await self.complete(prompt_ids, decoding)
         yield Chunk(completion.text, completion.finish_reason, completion.completion_tokens)
@@ -140,7 +142,7 @@ class TransformersEngine:
         device = self._model.device
         with torch.inference_mode():
             _seed(batch[0].decoding)
-            self._model.generate(
+            self._model.generate(  # type: ignore[operator]
                 input_ids=torch.tensor(rows, device=device),  # (B, T)
                 attention_mask=torch.tensor(masks, device=device),  # (B, T)
                 generation_config=self._settings(batch),
@@ -216,4 +218,5 @@ def _load(folder: Path) -> PreTrainedModel:
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
     )
-    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    loaded: PreTrainedModel = model.eval()
+    return loaded.to("cuda" if torch.cuda.is_available() else "cpu")

@@ -62,7 +62,8 @@ def load_reference(folder: Path) -> PreTrainedModel:
         trust_remote_code=False,
         use_safetensors=True,
     )
-    return model.eval()
+    reference: PreTrainedModel = model.eval()
+    return reference
 
 
 def to_openvino(model: PreTrainedModel) -> ov.Model:
@@ -114,9 +115,8 @@ class _WithCaches(torch.nn.Module):
         """Logits (B, T, V), then key and value of every layer (B, H, past + T, D)."""
         cache = DynamicCache()
         # A layer without a tensor would concatenate an empty one, which cannot be traced.
-        cache.layers = [
-            _filled(key, value) for key, value in zip(caches[::2], caches[1::2], strict=True)
-        ]
+        layers = [_filled(k, v) for k, v in zip(caches[::2], caches[1::2], strict=True)]
+        cache.layers = list(layers)
         output = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -124,7 +124,7 @@ class _WithCaches(torch.nn.Module):
             past_key_values=cache,
             use_cache=True,
         )
-        present = [t for layer in cache.layers for t in (layer.keys, layer.values)]
+        present = [t for layer in layers for t in (layer.keys, layer.values)]
         return (output.logits, *present)
 
 

@@ -57,7 +57,8 @@ def _compile(folder: Path) -> ov.CompiledModel:
 def _torch_logits(model: PreTrainedModel, ids: Sequence[int]) -> Logits:
     with torch.inference_mode():
         logits = model(input_ids=torch.tensor([list(ids)])).logits
-    return logits[0, -1].double().numpy()
+    last: Logits = logits[0, -1].double().numpy()
+    return last
 
 
 def _openvino_logits(compiled: ov.CompiledModel, ids: Sequence[int]) -> Logits:
@@ -71,7 +72,8 @@ def _openvino_logits(compiled: ov.CompiledModel, ids: Sequence[int]) -> Logits:
             "beam_idx": np.zeros(1, dtype=np.int32),
         }
     )
-    return request.get_tensor("logits").data[0, -1].astype(np.float64)
+    last: Logits = request.get_tensor("logits").data[0, -1].astype(np.float64)
+    return last
 
 
 def _kl(reference: Logits, other: Logits) -> float:
@@ -82,7 +84,8 @@ def _kl(reference: Logits, other: Logits) -> float:
 
 def _log_softmax(logits: Logits) -> Logits:
     shifted = logits - logits.max()
-    return shifted - np.log(np.exp(shifted).sum())
+    normalized: Logits = shifted - np.log(np.exp(shifted).sum())
+    return normalized
 
 
 def _share(hits: Sequence[object]) -> float:
