@@ -8,6 +8,7 @@ prepare:
 """
 
 import math
+from itertools import pairwise
 
 from pydantic import Field, field_validator, model_validator
 
@@ -43,7 +44,7 @@ class Reference(Config):
         for low, high, label in spans:
             if not low < high:
                 raise ValueError(f"bin {label}: the lower bound must be below the upper one")
-        for (_, high, left), (low, _, right) in zip(spans, spans[1:], strict=False):
+        for (_, high, left), (low, _, right) in pairwise(spans):
             if low < high:
                 raise ValueError(f"bins {left} and {right} overlap; move a bound")
         return value

@@ -64,5 +64,5 @@ def of_rows(
 
 def lengths(values: Sequence[int]) -> dict[str, float]:
     """Mean, percentiles and maximum."""
-    found = {f"p{p}": float(np.percentile(values, p)) for p in PERCENTILES}
+    found = {f"p{p}": round(float(np.percentile(values, p)), 2) for p in PERCENTILES}
     return {"mean": round(float(np.mean(values)), 2), **found, "max": float(max(values))}

@@ -11,8 +11,8 @@ from pathlib import Path
 from bentos.generator.prompt import Renderer, messages_for
 from tasks import paths, records
 from tasks.config import Task
-from tasks.errors import ConfigError, DataError, Problem
-from tasks.prepare import clean, data_report, split
+from tasks.errors import DataError
+from tasks.prepare import clean, data_report, fit, split
 from tasks.prepare.clean import Item, Rejected
 from tasks.prepare.config import Prepare
 from tasks.progress import Progress
@@ -32,7 +32,7 @@ def run(config: Prepare, task: Task) -> dict[str, object]:
         ConfigError: the section does not fit the task.
         DataError: the data cannot serve the task.
     """
-    require_fit(config, task)
+    fit.require(config, task)
     source = paths.RAW / "records.jsonl"
     raw = list(_read(source))
     clean.require_columns(raw, config, str(source))
@@ -57,32 +57,6 @@ def run(config: Prepare, task: Task) -> dict[str, object]:
             name: data_report.of_split(side, tokens, FILES[name]) for name, side in sides.items()
         },
     }
-
-
-def require_fit(config: Prepare, task: Task) -> None:
-    """Refuse a section whose fields or labels are not the task's.
-
-    Raises:
-        ConfigError: all differences at once.
-    """
-    found = []
-    if set(config.fields) != set(task.input_fields):
-        remedy = f"must name the input fields of the task: {', '.join(task.input_fields)}"
-        found.append(_problem("prepare.fields", ", ".join(config.fields), remedy))
-    unknown = sorted(task.prompt.fields - set(task.input_fields))
-    if unknown:
-        remedy = f"not in task.input_fields ({', '.join(task.input_fields)}); mend the prompt"
-        found.append(_problem("task.prompt", ", ".join(unknown), remedy))
-    reference = config.reference
-    if reference.bins is not None and set(reference.bins) != set(task.labels):
-        remedy = f"must name the labels of the task: {', '.join(task.labels)}"
-        found.append(_problem("prepare.reference.bins", ", ".join(reference.bins), remedy))
-    mapped = set((reference.mapping or {}).values())
-    if reference.mapping is not None and mapped != set(task.labels):
-        remedy = f"its values must be the labels of the task: {', '.join(task.labels)}"
-        found.append(_problem("prepare.reference.mapping", ", ".join(sorted(mapped)), remedy))
-    if found:
-        raise ConfigError(found)
 
 
 def require_labels(items: Sequence[Item], labels: Sequence[str], where: str) -> None:
@@ -197,7 +171,3 @@ def _record(item: Item, task: Task, renderer: Renderer) -> records.Record:
         prompt=_prompt(item, task, renderer),
         reference=item.reference,
     )
-
-
-def _problem(key: str, value: str, remedy: str) -> Problem:
-    return Problem(str(paths.PARAMS), key, value, remedy)

@@ -54,12 +54,12 @@ def test_links_folders_and_climbing_names_are_refused_and_nothing_is_written(
     tmp_path: Path,
 ) -> None:
     archive = tar(tmp_path / "evil.tar.gz", ("../../evil", b"boo"), ("link", None))
-    with pytest.raises(FetchError, match="without '..'"):
+    with pytest.raises(FetchError, match=r"without '\.\.'"):
         extract(archive, "../../evil", tmp_path / "x")
     with pytest.raises(FetchError, match="a link or a folder"):
         extract(archive, "link", tmp_path / "x")
     folder = zipped(tmp_path / "f.zip", ("d/", b""))
-    with pytest.raises(FetchError, match="relative path|a link or a folder"):
+    with pytest.raises(FetchError, match=r"relative path|a link or a folder"):
         extract(folder, "d/", tmp_path / "x")
     link = zipfile.ZipInfo("link")
     link.external_attr = 0o120777 << 16
@@ -80,7 +80,7 @@ def test_a_member_above_the_limit_is_refused(tmp_path: Path) -> None:
 def test_damaged_archives_and_other_files_are_told_apart(tmp_path: Path) -> None:
     whole = tar(tmp_path / "a.tar.gz", ("x", bytes(range(256)) * 400)).read_bytes()
     (tmp_path / "cut.tar.gz").write_bytes(whole[: len(whole) - 60])
-    with pytest.raises(FetchError, match="damaged|neither"):
+    with pytest.raises(FetchError, match=r"damaged|neither"):
         extract(tmp_path / "cut.tar.gz", "x", tmp_path / "y")
     (tmp_path / "text").write_text("no archive")
     with pytest.raises(FetchError, match="neither a zip nor a tar"):

@@ -128,5 +128,5 @@ def test_a_hub_data_set_out_of_reach_names_the_remedy(
         raise ConnectionError("no route")
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
-    with pytest.raises(FetchError, match="no route; check the network.*path:"):
+    with pytest.raises(FetchError, match=r"no route; check the network.*path:"):
         data.fetch(Data(source="hf:org/rows@main", sha256="0" * 64))

@@ -11,7 +11,7 @@ def test_every_form_is_understood() -> None:
     assert parse("hf:org/name@main!data/a.parquet") == HubSource(
         "org/name", "main", ("data/a.parquet",)
     )
-    assert parse("path:/tmp/a.zip!b.csv") == PathSource("/tmp/a.zip", ("b.csv",))
+    assert parse("path:/data/a.zip!b.csv") == PathSource("/data/a.zip", ("b.csv",))
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_folders_that_cannot_be_loaded_safely_are_refused(checkout: Path) -> Non
 
 def test_other_files_and_missing_ones_are_refused(checkout: Path) -> None:
     (checkout / "model.bin").write_bytes(b"x")
-    with pytest.raises(ModelError, match="neither a folder with safetensors nor a .gguf"):
+    with pytest.raises(ModelError, match=r"neither a folder with safetensors nor a \.gguf"):
         weights.fetch({"base": entry(checkout / "model.bin")})
     with pytest.raises(FetchError, match="does not exist"):
         weights.fetch({"base": Weights(source="path:gone", sha256="0" * 64)})
