@@ -37,23 +37,24 @@ def read_text(section: str, file: Path = paths.PARAMS) -> str:
     return str(_lookup(load_yaml(file), section, file))
 
 
-def load_yaml(file: Path) -> dict[str, object]:
-    """A YAML file whose top is a mapping.
+def load_yaml(file: Path, shown: Path | None = None) -> dict[str, object]:
+    """A YAML file whose top is a mapping; errors call it `shown`.
 
     Raises:
         ConfigError: missing, not YAML, or not a mapping.
     """
+    name = str(shown or file)
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         remedy = "the file does not exist; run from the root of the checkout"
-        raise ConfigError([Problem(str(file), "-", "-", remedy)]) from error
+        raise ConfigError([Problem(name, "-", "-", remedy)]) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         remedy = f"not readable as YAML: {' '.join(str(error).split())}"
-        raise ConfigError([Problem(str(file), "-", "-", remedy)]) from error
+        raise ConfigError([Problem(name, "-", "-", remedy)]) from error
     if not isinstance(content, dict):
         remedy = "must be a mapping of sections such as fetch, prepare, finetune"
-        raise ConfigError([Problem(str(file), "-", type(content).__name__, remedy)])
+        raise ConfigError([Problem(name, "-", type(content).__name__, remedy)])
     return content
 
 

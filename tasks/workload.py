@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 import yaml
 from pydantic import Field, ValidationError
 
-from bentos.generator.prompt import PromptTemplate
 from tasks import paths, stage
 from tasks.baseline.config import BaselineConfig
 from tasks.config import Config, Task, VariantName
@@ -28,6 +27,7 @@ from tasks.gate.config import GateConfig
 from tasks.label.config import LabelConfig
 from tasks.package.config import PackageConfig
 from tasks.params import load_yaml, problems
+from tasks.prepare import fit
 from tasks.prepare.config import Prepare
 from tasks.prune.config import PruneConfig
 from tasks.quantize.config import QuantizeConfig
@@ -132,10 +132,11 @@ def resolve(workload: str, budget: Budget, overrides: Overrides, root: Path) -> 
     if workload not in names(root):
         remedy = f"no such workload; there are: {_listed(names(root))}"
         raise ConfigError([Problem(str(shown), "workload", workload, remedy)])
-    content: dict[str, Any] = load_yaml(file)
+    content: dict[str, Any] = load_yaml(file, shown)
     budgets = content.pop("budgets", {})
     found = [*_apply_budget(content, budgets, budget, shown), *_apply(content, overrides)]
     content["budget"] = budget
+    _anchor(content, root)
     try:
         checked = Workload.model_validate(content)
     except ValidationError as error:
@@ -165,6 +166,18 @@ def _apply_budget(
             yield Problem(str(file), where, repr(value), "no such section; mend the key")
 
 
+def _anchor(content: dict[str, Any], root: Path) -> None:
+    """Make local sources absolute: a run works in another folder than the user."""
+    fetch = content.get("fetch")
+    entries = [fetch.get("data")] if isinstance(fetch, dict) else []
+    if isinstance(fetch, dict) and isinstance(fetch.get("weights"), dict):
+        entries += fetch["weights"].values()
+    for entry in entries:
+        source = entry.get("source") if isinstance(entry, dict) else None
+        if isinstance(source, str) and source.startswith("path:"):
+            entry["source"] = f"path:{(root / source.removeprefix('path:')).absolute()}"
+
+
 def _apply(content: dict[str, Any], overrides: Overrides) -> Iterator[Problem]:
     for key, value in overrides.items():
         if not _set(content, key, value):
@@ -192,7 +205,7 @@ def _contradictions(workload: Workload, file: str) -> list[Problem]:
         for key, value, kind, known in _references(workload)
         if value not in known
     ]
-    found += _prompt_problems(workload.task.prompt, workload, file)
+    found += fit.differences(workload.prepare, workload.task, file)
     teachers = [n for n, c in workload.evaluate.candidates.items() if c.role == "teacher"]
     if teachers != [workload.gate.teacher]:
         remedy = f"exactly this entry of evaluate.candidates must have role teacher, not {teachers}"
@@ -223,16 +236,6 @@ def _references(workload: Workload) -> Iterator[tuple[str, str, str, set[str]]]:
     yield "gate.teacher", workload.gate.teacher, "evaluated candidate", evaluated
     for name in workload.gate.cost_references:
         yield "gate.cost_references", name, "evaluated candidate", evaluated
-    for field in workload.prepare.fields:
-        yield "prepare.fields", field, "input field of task", set(workload.task.input_fields)
-    for field in workload.task.input_fields:
-        yield "task.input_fields", field, "field of prepare", set(workload.prepare.fields)
-
-
-def _prompt_problems(prompt: PromptTemplate, workload: Workload, file: str) -> list[Problem]:
-    missing = [f for f in workload.task.input_fields if f"{{{f}}}" not in prompt.user]
-    remedy = "the user prompt must hold every input field in braces"
-    return [Problem(file, "task.prompt.user", prompt.user, f"{remedy}: {missing}")] * bool(missing)
 
 
 def _cycle(workload: Workload, file: str) -> list[Problem]:

@@ -1,0 +1,55 @@
+"""Evaluation of a tiny model in the reference engine."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks import paths
+from tasks.config import Task
+from tasks.errors import DataError
+from tasks.evaluate import served
+from tasks.evaluate.config import EntryConfig
+from tasks.measure import MeasureConfig
+from tests.tiny import LABELS, record, tiny_data, tiny_model
+
+TASK = Task.model_validate(
+    {
+        "kind": "classification",
+        "labels": LABELS,
+        "input_fields": ["text"],
+        "prompt": {"user": "{text}"},
+    }
+)
+ENTRY = EntryConfig(candidate="finetune/lora", engine="transformers")
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    tiny_data(validation=9)
+    return tiny_model(paths.candidate("finetune/lora"), layers=2)
+
+
+def test_every_answer_is_a_label_and_every_figure_is_reported(model: Path) -> None:
+    measure = MeasureConfig(price_per_hour=0.36, repeats=3, concurrency=4, warmup_requests=2)
+    predictions, report = served.evaluate("teacher", ENTRY, measure, TASK)
+    assert [p.id for p in predictions] == [record(n).id for n in range(16, 25)]
+    assert {p.answer for p in predictions} <= set(LABELS)
+    assert report["quality"]["n"] == report["performance"]["requests"] == 9
+    assert report["performance"]["latency_ms"]["p50"] <= report["performance"]["latency_ms"]["p95"]
+    assert report["cost"]["per_1000_requests"]["value"] > 0
+    assert report["size_mb"] > 0
+
+
+def test_fewer_rows_than_repeats_is_refused(model: Path) -> None:
+    measure = MeasureConfig(price_per_hour=0.36, repeats=10)
+    with pytest.raises(DataError, match="holds 9 rows, fewer than"):
+        served.evaluate("teacher", ENTRY, measure, TASK)
+
+
+def test_lineage_and_adapter_do_not_count_as_size(model: Path) -> None:
+    before = served.served_bytes(model)
+    (model / "adapter").mkdir()
+    (model / "adapter" / "adapter_model.safetensors").write_bytes(b"x" * 1000)
+    (model / "candidate.json").write_text("{}")
+    assert served.served_bytes(model) == before

@@ -1,0 +1,74 @@
+"""LoRA fine-tuning on a tiny model."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from tasks import paths
+from tasks.finetune import lora
+from tasks.finetune.config import FinetuneConfig
+from tests.tiny import tiny_data, tiny_model
+
+CONFIG = FinetuneConfig.model_validate(
+    {
+        "from": "fetch/base",
+        "rank": 4,
+        "max_steps": 6,
+        "batch": 4,
+        "checkpoints": 3,
+        "validation_rows": 8,
+        "warmup_steps": 0,
+        "learning_rate": 0.01,
+    }
+)
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    tiny_data(train=32)
+    return tiny_model(paths.candidate("fetch/base"))
+
+
+def test_merged_weights_and_adapter_are_both_kept_and_load_with_stock_classes(base: Path) -> None:
+    report = lora.finetune("finetune/lora", CONFIG)
+    folder = paths.candidate("finetune/lora")
+    tuned = AutoModelForCausalLM.from_pretrained(folder)
+    untuned = AutoModelForCausalLM.from_pretrained(base)
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert not torch.equal(tuned.state_dict()[name], untuned.state_dict()[name])
+    assert (folder / "adapter" / "adapter_model.safetensors").is_file()
+    assert json.loads((folder / "candidate.json").read_text())["parent"] == "fetch/base"
+    assert report["steps"] == 6
+    assert report["trainable_parameters"] > 0
+    assert [point for point in report["curve"] if "validation_loss" in point]
+
+
+def test_training_lowers_the_validation_loss(base: Path) -> None:
+    report = lora.finetune("finetune/lora", CONFIG)
+    losses = [p["validation_loss"] for p in report["curve"] if "validation_loss" in p]
+    assert losses[-1] < losses[0]
+    assert report["best_validation_loss"] == pytest.approx(min(losses))
+
+
+def test_killed_training_goes_on_from_its_last_checkpoint(
+    base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second attempt starts at the checkpoint of the first and ends like one undisturbed."""
+    undisturbed = lora.finetune("finetune/whole", CONFIG)
+    save = lora._save
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lora, "_save", die)
+    with pytest.raises(KeyboardInterrupt):
+        lora.finetune("finetune/lora", CONFIG)
+    monkeypatch.setattr(lora, "_save", save)
+    resumed = lora.finetune("finetune/lora", CONFIG)
+    assert "resuming at step 6 of 6" in capsys.readouterr().out
+    assert resumed["best_validation_loss"] == pytest.approx(undisturbed["best_validation_loss"])
+    assert not any(paths.scratch("finetune").iterdir())

@@ -1,0 +1,162 @@
+"""Workload files: all problems at once, budgets, overrides, order of stages."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks import paths, workload
+from tasks.errors import ConfigError
+from tasks.params import read
+from tasks.prune.config import PruneConfig
+from tasks.workload import Budget, StageRef, resolve
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def content() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "workloads/sentiment.yaml").read_text())  # type: ignore[no-any-return]
+
+
+def saved(content: dict[str, Any], root: Path) -> Path:
+    (root / "workloads").mkdir(exist_ok=True)
+    (root / "workloads/mine.yaml").write_text(yaml.safe_dump(content))
+    return root
+
+
+def complaints(content: dict[str, Any], root: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        resolve("mine", "quick", {}, saved(content, root))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("budget", get_args(Budget))
+def test_every_budget_of_the_demo_is_valid(budget: Budget) -> None:
+    assert resolve("sentiment", budget, {}, ROOT).workload.budget == budget
+
+
+def test_params_of_the_checkout_are_those_of_the_demo(tmp_path: Path) -> None:
+    """`dvc repro` in a fresh clone does what `make demo` does."""
+    resolve("sentiment", "quick", {}, ROOT).write(tmp_path / "params.yaml")
+    assert (tmp_path / "params.yaml").read_text() == (ROOT / paths.PARAMS).read_text()
+
+
+def test_written_params_are_read_back_by_the_stages(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    resolve("sentiment", "quick", {"prune.depth12.keep_layers": 7}, ROOT).write(file)
+    assert read("prune.depth12", PruneConfig, file).keep_layers == 7
+
+
+def test_stages_come_after_what_they_need(content: dict[str, Any], tmp_path: Path) -> None:
+    content["prune"]["again"] = {"from": "distill/small", "method": "depth", "keep_layers": 6}
+    order = resolve("mine", "quick", {}, saved(content, tmp_path)).stages
+    place = {ref: number for number, ref in enumerate(order)}
+    assert len(place) == len(order)
+    for before, after in [
+        (StageRef("fetch", "weights"), StageRef("prepare")),
+        (StageRef("finetune", "lora"), StageRef("label", "lora")),
+        (StageRef("label", "lora"), StageRef("distill", "small")),
+        (StageRef("distill", "small"), StageRef("prune", "again")),
+        (StageRef("quantize", "small-int8"), StageRef("evaluate", "small-int8")),
+        (StageRef("evaluate", "teacher"), StageRef("gate")),
+        (StageRef("gate"), StageRef("package")),
+    ]:
+        assert place[before] < place[after]
+    assert StageRef("finetune", "lora").target == "finetune@lora"
+
+
+def test_every_problem_of_a_file_is_told_at_once(content: dict[str, Any], tmp_path: Path) -> None:
+    content["finetune"]["lora"]["rnak"] = 8
+    content["finetune"]["lora"]["batch"] = "many"
+    content["gate"]["margin"] = 3
+    del content["prepare"]["reference"]
+    told = complaints(content, tmp_path)
+    assert "finetune.lora.rnak = 8: unknown field" in told
+    assert "finetune.lora.batch = 'many'" in told
+    assert "gate.margin = 3" in told
+    assert "prepare.reference = -" in told
+    assert len(told.splitlines()) == 4
+    assert all(line.startswith("workloads/mine.yaml: ") for line in told.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "expected"),
+    [
+        (
+            "distill",
+            "small",
+            {"from": "prune/gone", "labels": "lora", "max_steps": 1},
+            "prune/gone",
+        ),
+        ("distill", "small", {"from": "prune/depth12", "labels": "x", "max_steps": 1}, "label"),
+        ("label", "lora", {"teacher": "finetune/gone", "rows": 1}, "finetune/gone"),
+        ("gate", "teacher", "small-int8", "gate.teacher"),
+        ("gate", "cost_references", ["nobody"], "gate.cost_references = nobody"),
+        ("prepare", "fields", {"txet": "text"}, "prepare.fields = txet: must name"),
+    ],
+)
+def test_names_that_lead_nowhere_are_found(
+    content: dict[str, Any], tmp_path: Path, section: str, key: str, value: object, expected: str
+) -> None:
+    content[section][key] = value
+    assert expected in complaints(content, tmp_path)
+
+
+def test_candidates_made_from_each_other_are_refused(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    content["finetune"]["lora"]["from"] = "distill/small"
+    assert "must not be made from each other" in complaints(content, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("gate.margin", 0.2, "must not move the goal"),
+        ("finetune.lora.max_steps", "ten", "numbers only"),
+        ("finetune.nobody.max_steps", 10, "no such section"),
+    ],
+)
+def test_budget_changes_sizes_only(
+    content: dict[str, Any], tmp_path: Path, key: str, value: object, expected: str
+) -> None:
+    content["budgets"]["quick"] = {key: value}
+    assert expected in complaints(content, tmp_path)
+
+
+def test_unknown_workload_is_told_which_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"there are: .*sentiment"):
+        resolve("sentimant", "quick", {}, ROOT)
+
+
+def test_broken_yaml_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "workloads").mkdir()
+    (tmp_path / "workloads/mine.yaml").write_text("finetune: [")
+    with pytest.raises(ConfigError, match="not readable as YAML"):
+        resolve("mine", "quick", {}, tmp_path)
+
+
+@settings(deadline=None)
+@given(key=st.text(max_size=12), value=st.one_of(st.none(), st.integers(), st.text(max_size=5)))
+def test_no_override_crashes_the_check(key: str, value: object) -> None:
+    try:
+        resolved = resolve("sentiment", "smoke", {key: value}, ROOT)
+    except ConfigError as error:
+        assert error.problems
+    else:
+        assert isinstance(resolved, workload.Resolved)
+
+
+def test_local_data_is_found_from_any_worktree(content: dict[str, Any], tmp_path: Path) -> None:
+    content["fetch"]["data"] = {"source": "path:mine.csv", "sha256": "0" * 64, "format": "csv"}
+    data = resolve("mine", "quick", {}, saved(content, tmp_path)).workload.fetch.data
+    assert data.source == f"path:{tmp_path / 'mine.csv'}"
+
+
+def test_labels_of_data_and_task_must_agree(content: dict[str, Any], tmp_path: Path) -> None:
+    content["task"]["labels"] = ["good", "bad"]
+    assert "prepare.reference.bins = negative, positive" in complaints(content, tmp_path)
