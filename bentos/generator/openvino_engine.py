@@ -101,6 +101,11 @@ class OpenVINOEngine:
         """Most tokens of prompt and answer together."""
         return self._facts.context_length
 
+    @property
+    def requests_under_way(self) -> int:
+        """How many requests hold cache right now."""
+        return len(self._running)
+
     async def complete(self, prompt_ids: Sequence[int], decoding: Decoding) -> Completion:
         """The whole answer; see Engine.complete."""
         job = self._submit(prompt_ids, decoding, stream=False)

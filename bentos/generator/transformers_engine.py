@@ -219,4 +219,6 @@ def _load(folder: Path) -> PreTrainedModel:
         folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
     )
     loaded: PreTrainedModel = model.eval()
-    return loaded.to("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.cuda.is_available():
+        loaded.cuda()
+    return loaded

@@ -8,6 +8,7 @@ gathered by `beam_idx`) and the tokenizer as a model of its own.
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,10 @@ def to_openvino(model: PreTrainedModel) -> ov.Model:
             for _ in ("key", "value")
         ],
     }
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # Tracing warns of every shape that is checked in Python; the parity report is the proof.
+        warnings.simplefilter("ignore", category=torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", category=DeprecationWarning)
         converted = ov.convert_model(_WithCaches(model), example_input=example)
     _name_ports(converted, names)
     _shape_inputs(converted, [shape for shape in caches for _ in ("key", "value")])

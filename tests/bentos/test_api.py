@@ -1,0 +1,227 @@
+"""The HTTP interface with an engine that answers from a script."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Iterator, Sequence
+
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client import REGISTRY
+
+from bentos.generator.api import create_app
+from bentos.generator.decoding import Decoding
+from bentos.generator.engine import Chunk, Completion, EngineError, PromptTooLongError
+from bentos.generator.prompt import PromptTemplate, Renderer
+from bentos.generator.serving import Serving
+
+SERVING = Serving(
+    workload="sentiment",
+    model_name="sentiment",
+    engine="openvino",
+    input_fields=("text",),
+    prompt=PromptTemplate(system="Judge.", user="Review: {text}"),
+    decoding=Decoding(max_new_tokens=16, choices=("negative", "positive")),
+)
+
+
+class Script:
+    """Remembers what it was asked; answers 'positive' or, unconstrained, 'héllo'."""
+
+    context_length = 64
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[list[int], Decoding]] = []
+        self.error: Exception | None = None
+
+    async def complete(self, prompt_ids: Sequence[int], decoding: Decoding) -> Completion:
+        self.asked.append((list(prompt_ids), decoding))
+        if self.error is not None:
+            raise self.error
+        text = "positive" if decoding.choices else "héllo"
+        return Completion(text, len(prompt_ids), 1, "stop")
+
+    async def stream(
+        self, prompt_ids: Sequence[int], decoding: Decoding
+    ) -> AsyncGenerator[Chunk, None]:
+        completion = await self.complete(prompt_ids, decoding)
+        yield Chunk(completion.text[:2], None, 1)
+        await asyncio.sleep(0)
+        yield Chunk(completion.text[2:], "stop", 2)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+def client(script: Script, renderer: Renderer) -> Iterator[TestClient]:
+    before = set(REGISTRY._collector_to_names)
+    app = create_app(SERVING, renderer)
+    app.state.engine = script
+    yield TestClient(app, raise_server_exceptions=False)
+    for collector in set(REGISTRY._collector_to_names) - before:
+        REGISTRY.unregister(collector)
+
+
+def user(text: str = "A triumph.") -> dict[str, object]:
+    return {"messages": [{"role": "user", "content": text}]}
+
+
+def test_workload_leads_a_conversation_without_a_system_message(
+    client: TestClient, script: Script, renderer: Renderer
+) -> None:
+    client.post("/v1/chat/completions", json=user())
+
+    prompt, decoding = script.asked[0]
+    expected = renderer.render(
+        [{"role": "system", "content": "Judge."}, {"role": "user", "content": "A triumph."}]
+    )
+    assert prompt == renderer.encode(expected)
+    assert decoding == SERVING.decoding
+
+
+def test_client_sets_its_own_system_message(
+    client: TestClient, script: Script, renderer: Renderer
+) -> None:
+    body = {"messages": [{"role": "developer", "content": "Own."}, *user()["messages"]]}  # type: ignore[misc]
+
+    client.post("/v1/chat/completions", json=body)
+
+    assert script.asked[0][0] == renderer.encode(
+        renderer.render(
+            [{"role": "system", "content": "Own."}, {"role": "user", "content": "A triumph."}]
+        )
+    )
+
+
+def test_text_format_lifts_the_constraint(client: TestClient, script: Script) -> None:
+    body = {
+        **user(),
+        "response_format": {"type": "text"},
+        "max_completion_tokens": 9,
+        "temperature": 0.5,
+        "stop": "\n",
+    }
+
+    answer = client.post("/v1/chat/completions", json=body).json()
+
+    assert answer["choices"][0]["message"] == {"role": "assistant", "content": "héllo"}
+    assert script.asked[0][1] == Decoding(max_new_tokens=9, temperature=0.5, stop=("\n",))
+
+
+def test_stream_ends_with_usage_and_done(client: TestClient) -> None:
+    body = {**user(), "stream": True, "stream_options": {"include_usage": True}}
+
+    response = client.post("/v1/chat/completions", json=body)
+
+    assert response.headers["content-type"].startswith("text/event-stream")
+    *lines, done = [line.removeprefix("data: ") for line in response.text.split("\n\n") if line]
+    events = [json.loads(line) for line in lines]
+    deltas = [event["choices"][0]["delta"] for event in events[:-1]]
+    assert deltas == [
+        {"role": "assistant", "content": ""},
+        {"content": "po"},
+        {"content": "sitive"},
+    ]
+    assert events[-2]["choices"][0]["finish_reason"] == "stop"
+    assert events[-1]["usage"]["completion_tokens"] == 2
+    assert done == "[DONE]"
+
+
+def test_completions_take_raw_prompts_unconstrained(
+    client: TestClient, script: Script, renderer: Renderer
+) -> None:
+    answer = client.post("/v1/completions", json={"prompt": ["ab", "c"], "max_tokens": 3}).json()
+
+    assert [choice["text"] for choice in answer["choices"]] == ["héllo", "héllo"]
+    assert answer["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    assert script.asked == [
+        (renderer.encode("ab"), Decoding(max_new_tokens=3)),
+        (renderer.encode("c"), Decoding(max_new_tokens=3)),
+    ]
+
+
+def test_predict_fills_the_workload_prompt_and_gives_the_typed_answer(
+    client: TestClient, script: Script, renderer: Renderer
+) -> None:
+    answer = client.post("/predict", json={"text": "A triumph."})
+
+    assert answer.json() == {"answer": "positive"}
+    assert "Review: A triumph." in renderer.decode(script.asked[0][0])
+
+
+def test_openapi_describes_the_workload_fields_and_answers(client: TestClient) -> None:
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+
+    assert schemas["Fields"]["properties"] == {"text": {"type": "string", "title": "Text"}}
+    assert schemas["Prediction"]["properties"]["answer"]["enum"] == ["negative", "positive"]
+
+
+def test_harmless_options_are_taken(client: TestClient) -> None:
+    options = {
+        "n": 1,
+        "user": "me",
+        "presence_penalty": 0,
+        "logit_bias": {},
+        "tools": [],
+        "seed": 1,
+    }
+
+    assert client.post("/v1/chat/completions", json={**user(), **options}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "param"),
+    [
+        ("/v1/chat/completions", {**user(), "model": "gpt"}, 404, "model"),
+        ("/v1/chat/completions", {**user(), "n": 2}, 400, "n"),
+        ("/v1/chat/completions", {**user(), "tools": [{"type": "function"}]}, 400, "tools"),
+        ("/v1/chat/completions", {**user(), "frequency_penalty": 1}, 400, "frequency_penalty"),
+        ("/v1/chat/completions", {**user(), "surprise": 1}, 400, "surprise"),
+        ("/v1/chat/completions", {"messages": []}, 400, "messages"),
+        ("/v1/chat/completions", user("x" * 3000), 413, "messages"),
+        (
+            "/v1/chat/completions",
+            {**user(), "response_format": {"type": "json_object"}},
+            400,
+            "response_format.type",
+        ),
+        ("/v1/completions", {"prompt": ["a", "b"], "stream": True}, 400, "prompt"),
+        ("/predict", {"texts": "x"}, 400, "text"),
+        ("/predict", {"text": "x", "more": "y"}, 400, "more"),
+    ],
+)
+def test_bad_request_names_the_field_in_openai_form(
+    client: TestClient, path: str, body: dict[str, object], status: int, param: str
+) -> None:
+    response = client.post(path, json=body)
+
+    error = response.json()["error"]
+    assert (response.status_code, error["param"]) == (status, param)
+    assert error["type"] == "invalid_request_error"
+    assert error["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [(PromptTooLongError(99, 64), 400, "context_length_exceeded"), (EngineError("x"), 500, None)],
+)
+def test_engine_errors_become_error_responses(
+    client: TestClient, script: Script, stream: bool, error: Exception, status: int, code: str
+) -> None:
+    script.error = error
+
+    response = client.post("/v1/chat/completions", json={**user(), "stream": stream})
+
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+
+
+def test_model_card_holds_the_facts(client: TestClient) -> None:
+    assert client.get("/v1/models").json()["data"][0]["id"] == "sentiment"
+    assert client.get("/v1/models/sentiment").json()["facts"] == SERVING.facts.model_dump()
+    assert client.get("/v1/models/other").status_code == 404

@@ -1,0 +1,207 @@
+"""Both engines on the same tiny model: they must answer alike."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+
+import pytest
+
+from bentos.generator.decoding import Decoding
+from bentos.generator.engine import (
+    Completion,
+    Engine,
+    EngineError,
+    Kind,
+    PromptTooLongError,
+    load_engine,
+)
+from bentos.generator.openvino_engine import OpenVINOEngine
+from bentos.generator.prompt import Renderer
+
+LABELS = ("negative", "positive")
+KINDS: tuple[Kind, ...] = ("openvino", "transformers")
+
+
+@pytest.fixture(scope="module")
+def engines(trained: Path, converted: Path) -> Iterator[dict[Kind, Engine]]:
+    loaded: dict[Kind, Engine] = {
+        "openvino": load_engine("openvino", converted),
+        "transformers": load_engine("transformers", trained),
+    }
+    yield loaded
+    for engine in loaded.values():
+        engine.close()
+
+
+@pytest.fixture(params=KINDS)
+def engine(request: pytest.FixtureRequest, engines: dict[Kind, Engine]) -> Engine:
+    return engines[request.param]
+
+
+@pytest.fixture(scope="module")
+def prompts(renderer: Renderer) -> list[list[int]]:
+    return [
+        renderer.encode(renderer.render([{"role": "user", "content": f"film {'x' * n}"}]))
+        for n in range(24)
+    ]
+
+
+def answers(engine: Engine, prompts: list[list[int]], decoding: Decoding) -> list[Completion]:
+    async def ask() -> list[Completion]:
+        return list(await asyncio.gather(*(engine.complete(p, decoding) for p in prompts)))
+
+    return asyncio.run(ask())
+
+
+def test_engines_agree_on_greedy_answers(
+    engines: dict[Kind, Engine], prompts: list[list[int]]
+) -> None:
+    decoding = Decoding(max_new_tokens=12)
+
+    assert answers(engines["openvino"], prompts, decoding) == answers(
+        engines["transformers"], prompts, decoding
+    )
+
+
+@pytest.mark.parametrize(
+    "choices", [LABELS, ("a", "ab", "abc"), ("😀", "😁", "yes"), ("only",)], ids=str
+)
+def test_engines_agree_on_choices(
+    engines: dict[Kind, Engine], prompts: list[list[int]], choices: tuple[str, ...]
+) -> None:
+    decoding = Decoding(max_new_tokens=1, choices=choices)
+
+    given = [answers(engines[kind], prompts, decoding) for kind in KINDS]
+
+    assert given[0] == given[1]
+    assert {one.text for one in given[0]} <= set(choices)
+    assert {one.finish_reason for one in given[0]} == {"stop"}
+
+
+def test_label_of_one_token_costs_one_token(engine: Engine, prompts: list[list[int]]) -> None:
+    given = answers(engine, prompts[:4], Decoding(choices=LABELS))
+
+    assert [one.completion_tokens for one in given] == [1, 1, 1, 1]
+    assert [one.prompt_tokens for one in given] == [len(prompt) for prompt in prompts[:4]]
+
+
+def test_streamed_pieces_add_up_to_the_answer(engine: Engine, prompts: list[list[int]]) -> None:
+    decoding = Decoding(max_new_tokens=40)
+
+    async def pieces() -> list[str]:
+        chunks = [chunk async for chunk in engine.stream(prompts[0], decoding)]
+        assert [chunk.finish_reason is None for chunk in chunks[:-1]] == [True] * (len(chunks) - 1)
+        assert chunks[-1].finish_reason == "length"
+        return [chunk.text for chunk in chunks]
+
+    whole = answers(engine, [prompts[0]], decoding)[0].text
+    assert "".join(asyncio.run(pieces())) == whole
+
+
+def test_stop_text_ends_the_answer(engine: Engine, prompts: list[list[int]]) -> None:
+    whole = answers(engine, [prompts[0]], Decoding(max_new_tokens=40))[0].text
+    stop = whole[5:7]
+
+    cut = answers(engine, [prompts[0]], Decoding(max_new_tokens=40, stop=(stop,)))[0]
+
+    assert (cut.text, cut.finish_reason) == (whole[: whole.index(stop)], "stop")
+
+
+def test_seed_repeats_a_sampled_answer(engine: Engine, prompts: list[list[int]]) -> None:
+    def sampled(seed: int) -> str:
+        decoding = Decoding(max_new_tokens=12, temperature=1.5, seed=seed)
+        return answers(engine, [prompts[0]], decoding)[0].text
+
+    assert sampled(1) == sampled(1)
+    assert len({sampled(seed) for seed in range(4)}) > 1
+
+
+def test_refused_requests_leave_others_alone(engine: Engine, prompts: list[list[int]]) -> None:
+    async def ask() -> list[Completion | BaseException]:
+        bad = ([], [10**6], prompts[0] * 50)
+        requests = [*bad, *prompts[:3]]
+        calls = (engine.complete(ids, Decoding(max_new_tokens=2)) for ids in requests)
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    empty, unknown, long, *good = asyncio.run(ask())
+
+    assert isinstance(empty, ValueError)
+    assert isinstance(unknown, ValueError)
+    assert isinstance(long, PromptTooLongError)
+    assert all(isinstance(one, Completion) for one in good)
+
+
+def test_answer_ends_where_the_context_does(engine: Engine, renderer: Renderer) -> None:
+    prompt = renderer.encode("x" * (engine.context_length - 3))
+
+    one = answers(engine, [prompt], Decoding(max_new_tokens=100))[0]
+
+    assert one.completion_tokens <= 3
+
+
+def test_cancelled_request_leaves_others_alone(engine: Engine, prompts: list[list[int]]) -> None:
+    async def ask() -> Completion:
+        long = asyncio.create_task(engine.complete(prompts[0], Decoding(max_new_tokens=200)))
+        await asyncio.sleep(0.01)
+        long.cancel()
+        return await engine.complete(prompts[1], Decoding(max_new_tokens=2))
+
+    assert asyncio.run(ask()).completion_tokens == 2
+
+
+def test_closed_stream_frees_its_request(
+    engines: dict[Kind, Engine], prompts: list[list[int]]
+) -> None:
+    engine = engines["openvino"]
+    assert isinstance(engine, OpenVINOEngine)
+
+    async def first_piece_only() -> None:
+        stream: AsyncGenerator[object, None] = engine.stream(
+            prompts[0], Decoding(max_new_tokens=200)
+        )
+        await anext(stream)
+        await stream.aclose()
+        # The thread drops the request at its next step, before it answers another.
+        await engine.complete(prompts[1], Decoding(max_new_tokens=2))
+
+    asyncio.run(first_piece_only())
+    assert engine.requests_under_way == 0
+
+
+def test_failed_step_fails_its_requests_and_no_others(
+    converted: Path, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = OpenVINOEngine(converted)
+
+    class Broken:
+        def has_non_finished_requests(self) -> bool:
+            return False
+
+        def add_request(self, *_: object) -> object:
+            return object()
+
+        def step(self) -> None:
+            raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(engine, "_pipeline", Broken())
+    try:
+        with pytest.raises(EngineError, match="out of memory"):
+            answers(engine, prompts[:1], Decoding())
+        assert len(answers(engine, prompts[:2], Decoding(max_new_tokens=2))) == 2
+    finally:
+        engine.close()
+
+
+def test_closed_engine_refuses_requests(converted: Path, prompts: list[list[int]]) -> None:
+    engine = load_engine("openvino", converted)
+    engine.close()
+    engine.close()
+
+    with pytest.raises(EngineError, match="closed"):
+        answers(engine, prompts[:1], Decoding())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_incomplete_folder_is_named_with_what_is_missing(kind: Kind, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"misses .*config\.json.*tokenizer\.json"):
+        load_engine(kind, tmp_path)

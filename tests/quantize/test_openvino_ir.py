@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+from transformers import Gemma2Config, Gemma2ForCausalLM
+
+from bentos.generator.prompt import Renderer
+from tasks.errors import ModelError
+from tasks.quantize import openvino_ir
+from tasks.quantize.__main__ import size_mb
+from tasks.quantize.config import QuantizeConfig
+from tasks.quantize.parity import parity
+from tests.tiny import tiny_model
+
+PROMPTS = [[1, 2, 3], [9, 8, 7, 6, 5, 4], list(range(40))]
+
+
+def config(bits: int) -> QuantizeConfig:
+    return QuantizeConfig.model_validate({"from": "fetch/base", "bits": bits, "group_size": 32})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("trained"), layers=2)
+
+
+@pytest.fixture(scope="module")
+def converted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    folders = {}
+    for bits in (32, 8, 4):
+        folders[bits] = tmp_path_factory.mktemp(f"bits{bits}")
+        openvino_ir.convert(trained, folders[bits], config(bits))
+    return folders
+
+
+def test_plain_conversion_computes_the_same(trained: Path, converted: dict[int, Path]) -> None:
+    found = parity(openvino_ir.load_reference(trained), converted[32], PROMPTS, [1, 2])
+
+    assert found["prompts"] == 3
+    assert float(str(found["logit_difference_max"])) < 1e-4
+    assert found["top1_agreement"] == found["label_agreement"] == 1.0
+
+
+def test_fewer_bits_are_smaller_and_less_exact(trained: Path, converted: dict[int, Path]) -> None:
+    reference = openvino_ir.load_reference(trained)
+
+    sizes = [(converted[bits] / "openvino_model.bin").stat().st_size for bits in (32, 8, 4)]
+    divergence = [
+        float(str(parity(reference, converted[bits], PROMPTS, [1, 2])["kl_mean"]))
+        for bits in (32, 8, 4)
+    ]
+
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[1] < sizes[0] / 3
+    assert divergence == sorted(divergence)
+    assert divergence[1] < 0.05
+
+
+def test_tied_embeddings_are_stored_once(trained: Path, converted: dict[int, Path]) -> None:
+    weights = (trained / "model.safetensors").stat().st_size
+
+    assert (converted[32] / "openvino_model.bin").stat().st_size < weights * 1.05
+
+
+def test_cached_tokens_count_like_read_ones(converted: dict[int, Path]) -> None:
+    model = converted[32] / "openvino_model.xml"
+    # Without these the processor's default is a cache in 8 bits, which differs by about 0.05.
+    compiled = ov.Core().compile_model(model, "CPU", openvino_ir.EXACT)
+    ids = np.array([PROMPTS[1]], dtype=np.int64)
+
+    at_once = logits(compiled.create_infer_request(), ids, past=0)
+    request = compiled.create_infer_request()
+    stepwise = [logits(request, ids[:, n : n + 1], past=n) for n in range(ids.shape[1])]
+
+    np.testing.assert_allclose(np.concatenate(stepwise, axis=1), at_once, atol=1e-4)
+
+
+def logits(request: ov.InferRequest, ids: np.ndarray, past: int) -> np.ndarray:
+    request.infer(
+        {
+            "input_ids": ids,
+            "attention_mask": np.ones((1, past + ids.shape[1]), dtype=np.int64),
+            "position_ids": np.arange(past, past + ids.shape[1], dtype=np.int64)[None],
+            "beam_idx": np.zeros(1, dtype=np.int32),
+        }
+    )
+    return np.array(request.get_tensor("logits").data)
+
+
+def test_folder_holds_all_that_serving_reads(converted: dict[int, Path]) -> None:
+    names = {file.name for file in converted[8].iterdir()}
+
+    assert names >= {"config.json", "tokenizer.json", "chat_template.jinja"}
+    assert names >= {"generation_config.json", "openvino_tokenizer.xml", "openvino_properties.json"}
+    assert "model.safetensors" not in names
+    assert Renderer.from_folder(converted[8]).encode("positive")
+    assert size_mb(converted[8]) == pytest.approx(
+        sum(file.stat().st_size for file in converted[8].iterdir()) / 1e6
+    )
+
+
+def test_other_attention_than_full_is_refused() -> None:
+    model = Gemma2ForCausalLM(
+        Gemma2Config(
+            vocab_size=32,
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=8,
+        )
+    )
+
+    with pytest.raises(ModelError, match="full attention in every layer"):
+        openvino_ir.to_openvino(model)
