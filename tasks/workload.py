@@ -121,8 +121,13 @@ def names(root: Path) -> list[str]:
     return sorted(file.stem for file in (root / paths.WORKLOADS).glob("*.yaml"))
 
 
-def resolve(workload: str, budget: Budget, overrides: Overrides, root: Path) -> Resolved:
+def resolve(
+    workload: str, budget: Budget, overrides: Overrides, root: Path, local: Path | None = None
+) -> Resolved:
     """Read, merge and check a workload file below `root`.
+
+    Relative `path:` sources are below `local`, which is `root` unless told otherwise: a run reads
+    its own copy of the workload file, and the user's data from where they lie.
 
     Raises:
         ConfigError: with every problem of the file, its budget and the overrides at once.
@@ -136,7 +141,7 @@ def resolve(workload: str, budget: Budget, overrides: Overrides, root: Path) -> 
     budgets = content.pop("budgets", {})
     found = [*_apply_budget(content, budgets, budget, shown), *_apply(content, overrides)]
     content["budget"] = budget
-    _anchor(content, root)
+    _anchor(content, local or root)
     try:
         checked = Workload.model_validate(content)
     except ValidationError as error:
@@ -166,7 +171,7 @@ def _apply_budget(
             yield Problem(str(file), where, repr(value), "no such section; mend the key")
 
 
-def _anchor(content: dict[str, Any], root: Path) -> None:
+def _anchor(content: dict[str, Any], local: Path) -> None:
     """Make local sources absolute: a run works in another folder than the user."""
     fetch = content.get("fetch")
     entries = [fetch.get("data")] if isinstance(fetch, dict) else []
@@ -175,7 +180,7 @@ def _anchor(content: dict[str, Any], root: Path) -> None:
     for entry in entries:
         source = entry.get("source") if isinstance(entry, dict) else None
         if isinstance(source, str) and source.startswith("path:"):
-            entry["source"] = f"path:{(root / source.removeprefix('path:')).absolute()}"
+            entry["source"] = f"path:{(local / source.removeprefix('path:')).absolute()}"
 
 
 def _apply(content: dict[str, Any], overrides: Overrides) -> Iterator[Problem]:
