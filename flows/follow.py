@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 SECONDS_BETWEEN_QUERIES = 1.0
+FAILURES_BEFORE_WORD = 5
 LOGS_AT_ONCE = 200
 CHARACTERS_OF_A_LINE = 400
 INFO = 20
@@ -37,18 +38,18 @@ class Follower:
 
     def until_done(self) -> State[object]:
         """Follow until the run has ended; the server may be away meanwhile."""
-        away = False
+        failures = 0
         # Retrying is this loop's business: it says so on the terminal.
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), self._progress:
             while True:
                 try:
                     state = self._look()
                 except (httpx.HTTPError, OSError):
-                    if not away:
+                    failures, state = failures + 1, None
+                    if failures == FAILURES_BEFORE_WORD:
                         self._say("the Prefect server does not answer; `make ui` starts it again")
-                    away, state = True, None
                 else:
-                    away = False
+                    failures = 0
                 time.sleep(SECONDS_BETWEEN_QUERIES)
                 if state is not None and state.is_final():
                     self._show_last_lines()

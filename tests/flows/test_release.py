@@ -41,9 +41,10 @@ class Running(NamedTuple):
         found = httpx.get(f"{self.api}/deployments/name/release/release").json()
         given = {"workload": "toy", "budget": "smoke", **parameters}
         body = {"parameters": given, "state": {"type": "SCHEDULED"}}
-        answer = httpx.post(f"{self.api}/deployments/{found['id']}/create_flow_run", json=body)
-        answer.raise_for_status()
-        return str(answer.json()["id"])
+        while True:
+            answer = httpx.post(f"{self.api}/deployments/{found['id']}/create_flow_run", json=body)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # SQLite is busy: ask again
+                return str(answer.raise_for_status().json()["id"])
 
     def state(self, run: str) -> dict[str, Any]:
         return dict(httpx.get(f"{self.api}/flow_runs/{run}").raise_for_status().json()["state"])

@@ -1,0 +1,58 @@
+"""Who may import whom is kept by `lint-imports` (contracts in pyproject.toml); the rest is here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FLOWS = sorted(f"flows.{path.stem}" for path in (ROOT / "flows").glob("*.py"))
+HEAVY = {
+    "torch",
+    "transformers",
+    "dvc",
+    "bentoml",
+    "openvino",
+    "peft",
+    "trl",
+    "datasets",
+    "sklearn",
+}
+SECONDS = 2.0
+TRIES = 5
+
+PROBE = """
+import importlib, json, sys, time
+start = time.perf_counter()
+importlib.import_module(sys.argv[1])
+seconds = time.perf_counter() - start
+modules = sorted({name.partition(".")[0] for name in sys.modules})
+print(json.dumps({"seconds": seconds, "modules": modules}))
+"""
+
+
+def probe(module: str) -> tuple[float, set[str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, module], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    return float(found["seconds"]), set(found["modules"])
+
+
+@pytest.mark.parametrize("module", [name for name in FLOWS if not name.endswith("__init__")])
+def test_a_flow_module_loads_nothing_heavy(module: str) -> None:
+    assert probe(module)[1] & HEAVY == set()
+
+
+def test_the_flow_is_imported_in_under_two_seconds() -> None:
+    # The best of a few tries: other tests' processes share the machine.
+    fastest = min(probe("flows.release")[0] for _ in range(TRIES))
+    assert fastest < SECONDS, f"importing flows.release takes {fastest:.2f} s"
+
+
+def test_installation_needs_the_standard_library_only() -> None:
+    command = [sys.executable, "-S", "-c", "import flows.install"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
