@@ -1,0 +1,238 @@
+"""A tiny model packaged into a real Bento, served by BentoML and asked by the openai client."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import openai
+import pytest
+
+from bentos.generator.decoding import Decoding
+from bentos.generator.prompt import PromptTemplate
+from bentos.generator.serving import Serving
+from tasks.package import bento
+from tasks.quantize import openvino_ir
+from tasks.quantize.config import QuantizeConfig
+from tests.tiny import tiny_model
+
+SECONDS_TO_START = 60
+SERVING = Serving(
+    workload="tiny",
+    model_name="tiny",
+    engine="openvino",
+    input_fields=("text",),
+    prompt=PromptTemplate(system="Judge.", user="{text}"),
+    decoding=Decoding(max_new_tokens=16, choices=("negative", "positive")),
+)
+
+
+@dataclass(frozen=True)
+class Served:
+    address: str
+    built: bento.Built
+    archive: Path
+    home: Path
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    root = tmp_path_factory.mktemp("served")
+    home, archive = root / "bentoml", root / "tiny.bento"
+    model = root / "model"
+    config = QuantizeConfig.model_validate({"from": "fetch/base", "bits": 8})
+    openvino_ir.convert(tiny_model(root / "trained", layers=2), model, config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENTOML_HOME", str(home))
+        built = bento.build(model, SERVING, {"workload": "tiny"}, archive)
+    port = free_port()
+    with (root / "log").open("w") as log:
+        process = serve(built.tag, port, home, log.fileno())
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_until_ready(address, process, root / "log")
+            yield Served(address, built, archive, home)
+        finally:
+            stop(process)
+
+
+def serve(tag: str, port: int, home: Path, log: int) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+    # Nothing of the checkout may be found: the Bento holds all that it needs.
+    environment.pop("PYTHONPATH", None)
+    return subprocess.Popen(
+        [sys.executable, "-m", "bentoml", "serve", tag]
+        + ["--host", "127.0.0.1", "--port", str(port)],
+        cwd=home,
+        env=environment,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        pytest.fail("the server did not end within 20 s of SIGTERM")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until_ready(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            get(f"{address}/readyz")
+            return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.2)
+    pytest.fail(f"the Bento did not get ready:\n{log.read_text()[-3000:]}")
+
+
+def get(address: str) -> str:
+    with urllib.request.urlopen(address, timeout=30) as response:
+        text: str = response.read().decode()
+        return text
+
+
+@pytest.fixture
+def client(served: Served) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{served.address}/v1", api_key="none", max_retries=0)
+
+
+def ask(client: openai.OpenAI, text: str) -> openai.types.chat.ChatCompletion:
+    return client.chat.completions.create(
+        model="tiny", messages=[{"role": "user", "content": text}]
+    )
+
+
+def test_openai_client_gets_one_of_the_labels(client: openai.OpenAI) -> None:
+    answer = ask(client, "A triumph.")
+
+    assert answer.choices[0].message.content in {"negative", "positive"}
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 1
+
+
+def test_stream_adds_up_to_the_whole_answer(client: openai.OpenAI) -> None:
+    free: dict[str, object] = {"response_format": {"type": "text"}, "max_completion_tokens": 30}
+    question: dict[str, object] = {
+        "model": "tiny",
+        "messages": [{"role": "user", "content": "é😀"}],
+        **free,
+    }
+
+    whole = client.chat.completions.create(**question).choices[0].message.content  # type: ignore[call-overload]
+    stream = client.chat.completions.create(**question, stream=True)  # type: ignore[call-overload]
+    pieces = [chunk.choices[0].delta.content or "" for chunk in stream]
+
+    assert len(pieces) > 3
+    assert "".join(pieces) == whole
+
+
+def test_sixty_four_clients_are_served_at_once(served: Served) -> None:
+    async def crowd() -> list[str | None]:
+        client = openai.AsyncOpenAI(
+            base_url=f"{served.address}/v1", api_key="none", max_retries=0, timeout=60
+        )
+        answers = await asyncio.gather(
+            *(
+                client.chat.completions.create(
+                    model="tiny", messages=[{"role": "user", "content": f"film {n}"}]
+                )
+                for _ in range(3)
+                for n in range(64)
+            )
+        )
+        return [answer.choices[0].message.content for answer in answers]
+
+    answers = asyncio.run(crowd())
+
+    assert len(answers) == 192
+    assert set(answers) <= {"negative", "positive"}
+
+
+def test_models_and_errors_are_what_the_client_expects(client: openai.OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == ["tiny"]
+    with pytest.raises(openai.NotFoundError, match="model other does not exist"):
+        client.completions.create(model="other", prompt="x")
+    with pytest.raises(openai.BadRequestError, match="context of 256 tokens"):
+        ask(client, "x" * 500)
+
+
+def test_predict_answers_the_workload_fields(served: Served) -> None:
+    request = urllib.request.Request(
+        f"{served.address}/predict",
+        json.dumps({"text": "A triumph."}).encode(),
+        {"Content-Type": "application/json"},
+    )
+
+    assert json.loads(get(request))["answer"] in {"negative", "positive"}  # type: ignore[arg-type]
+
+
+def test_health_and_metrics_are_there(served: Served, client: openai.OpenAI) -> None:
+    ask(client, "x")
+
+    assert [get(f"{served.address}/{path}").strip() for path in ("healthz", "livez")] == ["", ""]
+    metrics = get(f"{served.address}/metrics")
+    assert 'stillhouse_tokens_total{direction="completion"' in metrics
+    assert "bentoml_service_request_total" in metrics
+
+
+def test_bento_holds_its_own_folder_and_requirements_only(served: Served) -> None:
+    with tarfile.open(served.archive) as archive:
+        names = [name.removeprefix("./") for name in archive.getnames()]
+        sources = {name for name in names if name.startswith("src/bentos/")}
+        requirements = archive.extractfile(
+            next(m for m in archive.getmembers() if m.name.endswith("python/requirements.txt"))
+        )
+        assert requirements is not None
+        text = requirements.read().decode()
+
+    assert {name.split("/")[2] for name in sources if name.endswith(".py")} == {
+        "__init__.py",
+        "generator",
+    }
+    assert not [name for name in names if "/tasks" in name or "/flows" in name]
+    for absent in ("torch", "transformers", "prefect", "trl", "dvc"):
+        assert absent not in text.split("==")[0] and f"\n{absent}==" not in text
+    assert served.built.code_mb < 1
+
+
+def test_incomplete_model_ends_with_a_plain_message(served: Served, tmp_path: Path) -> None:
+    environment = {**os.environ, "STILLHOUSE_MODEL": str(tmp_path), "BENTOML_DO_NOT_TRACK": "True"}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "bentoml", "serve", "bentos.generator.service:Generator"]
+        + ["--host", "127.0.0.1", "--port", str(free_port())],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode != 0
+    assert "cannot serve" in done.stderr
+    assert "holds no serving.json" in done.stderr
