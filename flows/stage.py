@@ -28,6 +28,7 @@ SECONDS_BETWEEN_READS = 0.2
 PUSH_SECONDS = 3600.0
 KEPT_LINES = 40
 EXIT_CODE = re.compile(r"exited with (-?\d+)")
+NO_SPACE = "No space left on device"
 RAN = re.compile(r"^Running stage ")
 
 
@@ -192,6 +193,11 @@ def _failure(job: Job, code: int, recent: Sequence[str]) -> Exception:
             f"{job.target}: not done after {job.limit / 60:.0f} minutes and ended. Choose a "
             "smaller budget, or raise STILLHOUSE_STAGE_MINUTES and retry the run: checkpoints "
             "and finished stages are kept."
+        )
+    if any(NO_SPACE in line for line in recent):
+        return StageUserError(
+            f"{job.target}: no space left on the disk of {paths.state()}. Free some and retry the "
+            "run: finished stages are kept."
         )
     codes = [int(match[1]) for line in recent if (match := EXIT_CODE.search(line))]
     if USER_ERROR in codes[-1:]:

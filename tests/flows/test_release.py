@@ -142,8 +142,23 @@ def test_a_second_run_measures_nothing_again_and_shows_the_same(running: Running
     assert git(root, "status", "--porcelain") == ""
     assert git(root, "tag", "--points-at", "HEAD") == "release/toy/1"
     assert git(root, "show", "HEAD:reports/gate.json")
+    assert (root / "reports/release.html").exists()
     assert (root / "models/package").exists()
     assert not (root / "models/fetch").exists()
+
+
+def test_set_up_makes_pools_deployments_and_the_automation_for_dead_runs(
+    running: Running,
+) -> None:
+    pools = httpx.post(f"{running.api}/work_pools/filter", json={}).json()
+    assert {pool["name"] for pool in pools} == {"cpu", "gpu"}
+    deployments = httpx.post(f"{running.api}/deployments/filter", json={}).json()
+    found = {made["name"]: made for made in deployments}
+    assert found["release"]["work_pool_name"] == "cpu"
+    assert found["release-gpu"]["work_pool_name"] == "gpu"
+    assert [plan["active"] for plan in found["release"]["schedules"]] == [False]
+    [automation] = httpx.post(f"{running.api}/automations/filter", json={}).json()
+    assert automation["actions"][0]["state"] == "CRASHED"
 
 
 def test_wrong_input_is_answered_before_any_work(running: Running) -> None:

@@ -120,3 +120,12 @@ def test_secrets_do_not_reach_the_log(house: House, monkeypatch: pytest.MonkeyPa
     lines: list[str] = []
     stage.reproduce(job(open_run(house, "a")), lines.append)
     assert "*** fetch@weights 1/1 working" in lines
+
+
+def test_a_full_disk_is_the_users_to_mend_wherever_it_shows(house: House) -> None:
+    made = open_run(house, "a")
+    (made.root / "dvc.yaml").write_text(
+        "stages:\n  full:\n    cmd: echo 'OSError: [Errno 28] No space left on device'; exit 1\n"
+    )
+    with pytest.raises(stage.StageUserError, match="Free some and retry"):
+        stage.reproduce(job(made, "full"), print)
