@@ -220,5 +220,5 @@ def _load(folder: Path) -> PreTrainedModel:
     )
     loaded: PreTrainedModel = model.eval()
     if torch.cuda.is_available():
-        loaded.cuda()
+        torch.nn.Module.to(loaded, "cuda")
     return loaded

@@ -89,8 +89,7 @@ def to_openvino(model: PreTrainedModel) -> ov.Model:
     }
     with torch.no_grad(), warnings.catch_warnings():
         # Tracing warns of every shape that is checked in Python; the parity report is the proof.
-        warnings.simplefilter("ignore", category=torch.jit.TracerWarning)
-        warnings.simplefilter("ignore", category=DeprecationWarning)
+        warnings.simplefilter("ignore")
         converted = ov.convert_model(_WithCaches(model), example_input=example)
     _name_ports(converted, names)
     _shape_inputs(converted, [shape for shape in caches for _ in ("key", "value")])
