@@ -20,7 +20,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 SECONDS_BETWEEN_QUERIES = 1.0
 FAILURES_BEFORE_WORD = 5
 LOGS_AT_ONCE = 200
-CHARACTERS_OF_A_LINE = 400
+LONGEST_LINE = 400
+STAGE_WIDTH = 22
 INFO = 20
 WARNING = 30
 
@@ -33,6 +34,7 @@ class Follower:
         self._shown_logs = 0
         self._bars: dict[str, TaskID] = {}
         self._percents: dict[str, float] = {}
+        self._stages: dict[UUID, str] = {}
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
         self._progress = Progress(*columns, console=console, transient=True)
 
@@ -78,10 +80,18 @@ class Follower:
             for log in logs:
                 mark = "! " if log.level >= WARNING else "  "
                 clock = log.timestamp.astimezone().strftime("%H:%M:%S")
-                self._say(f"{clock} {mark}{log.message[:CHARACTERS_OF_A_LINE]}")
+                stage = self._stage(client, log.task_run_id)
+                self._say(f"{clock} {stage:<{STAGE_WIDTH}} {mark}{log.message[:LONGEST_LINE]}")
             self._shown_logs += len(logs)
             if len(logs) < LOGS_AT_ONCE:
                 return
+
+    def _stage(self, client: SyncPrefectClient, task_run: UUID | None) -> str:
+        if task_run is None:
+            return ""
+        if task_run not in self._stages:
+            self._stages[task_run] = client.read_task_run(task_run).name
+        return self._stages[task_run]
 
     def _show_progress(self, client: SyncPrefectClient) -> None:
         wanted = ArtifactFilter.model_validate(
@@ -96,7 +106,7 @@ class Follower:
             return
         self._percents[key] = percent
         if not self._console.is_terminal:
-            self._say(f"         {percent:3.0f}% {text}")
+            self._say(f"{time.strftime('%H:%M:%S')} {text}: {percent:.0f}%")
         elif percent >= 100:
             if key in self._bars:
                 self._progress.remove_task(self._bars.pop(key))
