@@ -225,3 +225,42 @@ def test_model_card_holds_the_facts(client: TestClient) -> None:
     assert client.get("/v1/models").json()["data"][0]["id"] == "sentiment"
     assert client.get("/v1/models/sentiment").json()["facts"] == SERVING.facts.model_dump()
     assert client.get("/v1/models/other").status_code == 404
+
+
+def test_client_that_goes_away_cancels_its_request(
+    client: TestClient, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled: list[bool] = []
+
+    async def forever(prompt_ids: Sequence[int], decoding: Decoding) -> Completion:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+        raise EngineError("nobody cancelled")
+
+    monkeypatch.setattr(script, "complete", forever)
+    body = json.dumps(user()).encode()
+    events = [
+        {"type": "http.request", "body": body, "more_body": False},
+        {"type": "http.disconnect"},
+    ]
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b""}
+    headers = [(b"content-type", b"application/json")]
+    statuses: list[object] = []
+
+    async def receive() -> dict[str, object]:
+        return events.pop(0)
+
+    async def send(event: dict[str, object]) -> None:
+        statuses.append(event.get("status"))
+
+    async def call() -> None:
+        await client.app({**scope, "headers": headers}, receive, send)  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+
+    asyncio.run(call())
+
+    assert cancelled == [True]
+    assert statuses[0] == 499
