@@ -48,8 +48,8 @@ def test_a_flow_module_loads_nothing_heavy(module: str) -> None:
 
 def test_the_flow_is_imported_in_under_two_seconds() -> None:
     # Processor time, and the best of a few tries: others share the machine.
-    fastest = min(probe("flows.release")[0] for _ in range(TRIES))
-    assert fastest < SECONDS, f"importing flows.release takes {fastest:.2f} s"
+    tries = (probe("flows.release")[0] for _ in range(TRIES))
+    assert any(seconds < SECONDS for seconds in tries)
 
 
 def test_installation_needs_the_standard_library_only() -> None:
