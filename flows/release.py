@@ -102,7 +102,7 @@ def _release(
     logger = get_run_logger()
     checkout, run = Path.cwd(), str(runtime.flow_run.id)
     source = worktree.folder_of(run) if worktree.begun(checkout, run) else checkout
-    resolved = resolve(workload, budget, overrides, source)
+    resolved = resolve(workload, budget, overrides, source, local=checkout)
     for file in worktree.uncommitted(checkout):
         logger.warning("%s has uncommitted changes: the run takes code from HEAD", file)
     prepare = partial(_write_parameters, checkout, workload, budget, overrides)
@@ -128,7 +128,7 @@ def _write_parameters(
     file = paths.WORKLOADS / f"{workload}.yaml"
     (root / file).parent.mkdir(exist_ok=True)
     shutil.copyfile(checkout / file, root / file)
-    resolve(workload, budget, overrides, root).write(root / paths.PARAMS)
+    resolve(workload, budget, overrides, root, local=checkout).write(root / paths.PARAMS)
 
 
 def _publish(ref: StageRef, house: Worktree) -> None:

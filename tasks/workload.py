@@ -173,14 +173,15 @@ def _apply_budget(
 
 def _anchor(content: dict[str, Any], local: Path) -> None:
     """Make local sources absolute: a run works in another folder than the user."""
-    fetch = content.get("fetch")
-    entries = [fetch.get("data")] if isinstance(fetch, dict) else []
-    if isinstance(fetch, dict) and isinstance(fetch.get("weights"), dict):
-        entries += fetch["weights"].values()
+    fetch: Any = content.get("fetch")
+    if not isinstance(fetch, dict):
+        return
+    weights = fetch.get("weights")
+    entries = [fetch.get("data"), *(weights.values() if isinstance(weights, dict) else ())]
     for entry in entries:
         source = entry.get("source") if isinstance(entry, dict) else None
-        if isinstance(source, str) and source.startswith("path:"):
-            entry["source"] = f"path:{(local / source.removeprefix('path:')).absolute()}"
+        if isinstance(entry, dict) and str(source).startswith("path:"):
+            entry["source"] = f"path:{(local / str(source).removeprefix('path:')).absolute()}"
 
 
 def _apply(content: dict[str, Any], overrides: Overrides) -> Iterator[Problem]:

@@ -182,7 +182,9 @@ def _trainer(
     examples = tokenize([rows[id_] for id_ in stored.ids], parent)
     lessons = [Lesson(*row) for row in zip(examples, stored.values, stored.tokens, strict=True)]
     checked = records.read(paths.VALIDATION, Record)[: config.validation_rows]
-    arguments = TrainingArguments(**settings(config, scratch), remove_unused_columns=False)
+    arguments = TrainingArguments(
+        **settings(config, scratch), remove_unused_columns=False, label_names=["answers"]
+    )
     return _DistillTrainer(
         config,
         model=model,

@@ -39,7 +39,9 @@ class Resolved(NamedTuple):
         file.write_text(yaml.safe_dump(self.content), encoding="utf-8")
 
 
-def resolve(workload: str, budget: str, overrides: Mapping[str, object], root: Path) -> Resolved:
+def resolve(
+    workload: str, budget: str, overrides: Mapping[str, object], root: Path, local: Path
+) -> Resolved:
     file = root / "workloads" / f"{workload}.yaml"
     if not file.exists():
         raise ConfigError([Problem(str(file), "workload", workload, "no such workload")])
