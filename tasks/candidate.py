@@ -24,6 +24,10 @@ TOKENIZER_FILES = (
 """What travels unchanged from a candidate to what is made of it."""
 
 
+NOT_SERVED = ("adapter", FILE, paths.REPORT)
+"""What lies in a candidate's folder but is not needed to serve it."""
+
+
 class Candidate(BaseModel):
     """Where a model came from."""
 
@@ -75,6 +79,14 @@ def fresh_folder(name: str) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
+
+
+def served_bytes(folder: Path) -> int:
+    """Size of the files that serving needs: weights, tokenizer and settings."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sum(
+        file.stat().st_size for file in files if file.relative_to(folder).parts[0] not in NOT_SERVED
+    )
 
 
 def sha256(path: Path) -> str:

@@ -29,13 +29,22 @@ class Example(NamedTuple):
 
 
 def tokenize(records: Iterable[Record], folder: Path) -> list[Example]:
-    """Examples for the model in `folder`."""
+    """Examples for the model in `folder`, rendered by its own chat template."""
     renderer = Renderer.from_folder(folder)
     end = end_token(folder)
     return [
-        Example(r.id, tuple(renderer.encode(r.prompt)), (*renderer.encode(r.reference), end))
+        Example(r.id, tuple(prompt_ids(r, renderer)), (*renderer.encode(r.reference), end))
         for r in records
     ]
+
+
+def prompt_ids(record: Record, renderer: Renderer) -> list[int]:
+    """What a model reads of a record.
+
+    From the messages, not from the record's prompt: that one is rendered for the base model, and
+    a student may have been given a shorter chat template.
+    """
+    return renderer.encode(renderer.render(record.messages))
 
 
 def end_token(folder: Path) -> int:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import Completion, Engine
 from bentos.generator.prompt import Renderer
+from tasks.examples import prompt_ids
 from tasks.progress import Progress
 from tasks.records import Prediction, Record
 
@@ -71,7 +72,7 @@ async def _ask(
     async def ask(record: Record) -> tuple[Completion, float]:
         async with free:
             sent = time.perf_counter()
-            completion = await engine.complete(renderer.encode(record.prompt), decoding)
+            completion = await engine.complete(prompt_ids(record, renderer), decoding)
             latency = time.perf_counter() - sent
         progress.advance()
         return completion, latency

@@ -4,6 +4,7 @@ The loss is a mix of the divergence from the teacher's softened answer and the c
 reference. The teacher is never loaded.
 """
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from torch.utils.data import Dataset
 from transformers import AutoModelForCausalLM, PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-from bentos.generator.prompt import TOKENIZER
+from bentos.generator.prompt import CHAT_TEMPLATE, TOKENIZER
 from tasks import candidate, checkpoints, logits, paths, records
 from tasks.batches import Batch, answer_logits, pad
 from tasks.distill.config import DistillConfig
@@ -49,11 +50,13 @@ def distill(name: str, config: DistillConfig) -> dict[str, Any]:
     check_tokenizer(stored, parent)
     inputs = [parent, labels, paths.TRAIN, paths.VALIDATION]
     scratch = checkpoints.folder("distill", config, inputs)
+    folder = _with_tokenizer(name, config, parent)
     model = _student(config, parent)
     trainable = model.num_parameters(only_trainable=True)
-    trainer = _trainer(config, parent, scratch, model, stored)
+    trainer = _trainer(config, folder, scratch, model, stored)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(scratch)))
-    _save(name, config, parent, model)
+    model.save_pretrained(folder)
+    candidate.write(candidate.describe(name, config.parent, config, paths.TRAIN))
     report = {
         "candidate": name,
         "parent": config.parent,
@@ -172,14 +175,14 @@ def _student(config: DistillConfig, parent: Path) -> PreTrainedModel:
 
 def _trainer(
     config: DistillConfig,
-    parent: Path,
+    folder: Path,
     scratch: Path,
     model: PreTrainedModel,
     stored: logits.StoredLogits,
 ) -> Trainer:
     wanted = set(stored.ids)
     rows = {r.id: r for r in records.read(paths.TRAIN, Record) if r.id in wanted}
-    examples = tokenize([rows[id_] for id_ in stored.ids], parent)
+    examples = tokenize([rows[id_] for id_ in stored.ids], folder)
     lessons = [Lesson(*row) for row in zip(examples, stored.values, stored.tokens, strict=True)]
     checked = records.read(paths.VALIDATION, Record)[: config.validation_rows]
     arguments = TrainingArguments(
@@ -189,15 +192,18 @@ def _trainer(
         config,
         model=model,
         args=arguments,
-        data_collator=_Collator(end_token(parent)),
+        data_collator=_Collator(end_token(folder)),
         train_dataset=_Lessons(lessons),
-        eval_dataset=_Lessons([Lesson(e, None, None) for e in tokenize(checked, parent)]),
+        eval_dataset=_Lessons([Lesson(e, None, None) for e in tokenize(checked, folder)]),
         callbacks=[ShownSteps("distill", config.max_steps)],
     )
 
 
-def _save(name: str, config: DistillConfig, parent: Path, model: PreTrainedModel) -> None:
+def _with_tokenizer(name: str, config: DistillConfig, parent: Path) -> Path:
+    """The student's folder with its tokenizer and chat template, still without weights."""
     folder = candidate.fresh_folder(name)
-    model.save_pretrained(folder)
     candidate.copy_tokenizer(parent, folder)
-    candidate.write(candidate.describe(name, config.parent, config, paths.TRAIN))
+    shutil.copyfile(parent / "config.json", folder / "config.json")
+    if config.chat_template is not None:
+        (folder / CHAT_TEMPLATE).write_text(config.chat_template, encoding="utf-8")
+    return folder

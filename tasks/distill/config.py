@@ -1,6 +1,6 @@
 """Settings of one student.
 
-small: {from: prune/depth12, labels: lora, method: cached_logits, max_steps: 240, batch: 16}
+small: {from: prune/depth16, labels: lora, method: cached_logits, max_steps: 240, batch: 16}
 """
 
 from typing import Literal
@@ -18,6 +18,12 @@ class DistillConfig(TrainingConfig):
     method: Literal["cached_logits"] = Field(default="cached_logits", description="What to learn.")
     temperature: float = Field(default=2.0, gt=0, le=20, description="Softens both distributions.")
     kl_weight: float = Field(default=0.67, ge=0, le=1, description="Share of the teacher's loss.")
+    chat_template: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Jinja chat template that the student is trained and served with, where a "
+        "shorter one than its parent's will do: a student needs no instructions.",
+    )
     train_embeddings: bool = Field(
         default=False, description="Also train the embedding; a small student does well without."
     )

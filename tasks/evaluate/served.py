@@ -9,7 +9,6 @@ for each of `repeats` equal shares of the rows, for cost.
 import itertools
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from bentos.generator.engine import load_engine
@@ -21,9 +20,6 @@ from tasks.evaluate.config import EntryConfig
 from tasks.measure import MeasureConfig
 from tasks.records import Prediction, Record
 from tasks.scoring import Answers, answer_all
-
-NOT_SERVED = ("adapter", candidate.FILE, paths.REPORT)
-"""What lies in a candidate's folder but is not needed to serve it."""
 
 
 def evaluate(
@@ -62,7 +58,7 @@ def evaluate(
         "quality": facts.quality(predictions),
         "performance": facts.performance(load),
         "cost": facts.cost(load.rates, measure.price_per_hour, measure.currency),
-        "size_mb": round(served_bytes(folder) / 1e6, 2),
+        "size_mb": round(candidate.served_bytes(folder) / 1e6, 2),
         "model_hash": candidate.sha256(folder),
         "hardware": facts.hardware(),
     }
@@ -82,14 +78,6 @@ def split(rows: Sequence[Record], shares: int) -> list[Sequence[Record]]:
         )
     ends = [len(rows) * share // shares for share in range(shares + 1)]
     return [rows[start:end] for start, end in itertools.pairwise(ends)]
-
-
-def served_bytes(folder: Path) -> int:
-    """Size of the files that serving needs: weights, tokenizer and settings."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return sum(
-        file.stat().st_size for file in files if file.relative_to(folder).parts[0] not in NOT_SERVED
-    )
 
 
 def _load(measured: Sequence[Answers], measure: MeasureConfig, load_seconds: float) -> facts.Load:

@@ -1,4 +1,4 @@
-"""Prune one variant: `python -m tasks.prune depth12`."""
+"""Prune one variant: `python -m tasks.prune depth16`."""
 
 from typing import assert_never
 

@@ -1,6 +1,6 @@
 """Settings of one pruned variant.
 
-depth12: {from: finetune/lora, method: depth, keep_layers: 12, calibration_rows: 128}
+depth16: {from: finetune/lora, method: depth, keep_layers: 16, calibration_rows: 128}
 """
 
 from typing import Literal
@@ -16,6 +16,10 @@ class PruneConfig(Config):
     parent: CandidateName = Field(alias="from", description="Candidate to prune.")
     method: Literal["depth"] = Field(description="What goes: whole transformer blocks.")
     keep_layers: int = Field(ge=1, description="Blocks that stay.")
+    blocks: Literal["influential", "ends"] = Field(
+        default="influential",
+        description="Which stay: those of the highest influence, or the first ones and the last.",
+    )
     calibration_rows: int = Field(
         default=128, ge=1, description="Training rows that are looked at."
     )

@@ -1,12 +1,14 @@
-"""Depth pruning by block influence: `python -m tasks.prune depth12`.
+"""Depth pruning by block influence: `python -m tasks.prune depth16`.
 
 A block that hardly turns the direction of what passes through it can go (ShortGPT, Men et al.
-2024, arXiv:2403.03853). The result is a shorter model of the same architecture.
+2024, arXiv:2403.03853). Where so many go that the result must be healed by training anyway, the
+first blocks and the last heal better than influential ones that were never neighbours. Either way
+the result is a shorter model of the same architecture.
 """
 
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +24,7 @@ from tasks.records import Record
 
 
 def prune(name: str, config: PruneConfig) -> dict[str, Any]:
-    """Keep the `keep_layers` most influential blocks of the parent.
+    """Keep `keep_layers` blocks of the parent.
 
     Returns:
         influence of every block (0: does nothing), which stay, and sizes in parameters.
@@ -39,7 +41,7 @@ def prune(name: str, config: PruneConfig) -> dict[str, Any]:
         raise ConfigError([Problem(str(paths.PARAMS), key, value, remedy)])
     rows = records.read(paths.TRAIN, Record)[: config.calibration_rows]
     influence = block_influence(model, tokenize(rows, parent), config.batch, end_token(parent))
-    kept = most_influential(influence, config.keep_layers)
+    kept = choose(influence, config)
     before = model.num_parameters()
     keep_blocks(model, kept)
     _save(name, config, parent, model)
@@ -47,6 +49,7 @@ def prune(name: str, config: PruneConfig) -> dict[str, Any]:
         "candidate": name,
         "parent": config.parent,
         "method": config.method,
+        "blocks": config.blocks,
         "block_influence": influence,
         "kept_blocks": kept,
         "parameters_before": before,
@@ -92,6 +95,17 @@ def _block_inputs(model: Any, ids: Tensor, mask: Tensor) -> list[Tensor]:
 
 def _tensor(output: Tensor | tuple[Tensor, ...]) -> Tensor:
     return output[0] if isinstance(output, tuple) else output
+
+
+def choose(influence: list[float], config: PruneConfig) -> list[int]:
+    """Indices of the blocks that stay, in their order in the model."""
+    match config.blocks:
+        case "influential":
+            return most_influential(influence, config.keep_layers)
+        case "ends":
+            return [*range(config.keep_layers - 1), len(influence) - 1]
+        case _:
+            assert_never(config.blocks)
 
 
 def most_influential(influence: list[float], keep: int) -> list[int]:

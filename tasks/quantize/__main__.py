@@ -14,10 +14,9 @@ from bentos.generator.prompt import Renderer
 from tasks import candidate, params, paths, records, stage
 from tasks.config import Task
 from tasks.errors import ModelError
+from tasks.examples import prompt_ids
 from tasks.quantize.config import QuantizeConfig
 from tasks.records import Record
-
-NOT_THE_MODEL = {paths.REPORT, candidate.FILE}
 
 
 def main(arguments: list[str]) -> None:
@@ -25,7 +24,7 @@ def main(arguments: list[str]) -> None:
     variant = stage.variant(arguments, "quantize")
     config = params.read(f"quantize.{variant}", QuantizeConfig)
     task = params.read("task", Task)
-    prompts = [row.prompt for row in records.read(paths.VALIDATION, Record)]
+    rows = records.read(paths.VALIDATION, Record)[: config.parity_rows]
     parent = paths.candidate(config.parent)
     if not (parent / "config.json").is_file():
         raise ModelError(f"{parent} holds no model; make {config.parent} first")
@@ -44,21 +43,15 @@ def main(arguments: list[str]) -> None:
     report: dict[str, object] = {
         "bits": config.bits,
         "format": config.format,
-        "size_mb": round(size_mb(folder), 2),
+        "size_mb": round(candidate.served_bytes(folder) / 1e6, 2),
         "seconds": round(seconds, 1),
-        "parity": _parity(parent, folder, prompts[: config.parity_rows], task),
+        "parity": _parity(parent, folder, rows, task),
     }
     records.write_report(folder / paths.REPORT, report)
     print(f"{name}: {report['size_mb']} MB; parity with {config.parent}: {report['parity']}")
 
 
-def size_mb(folder: Path) -> float:
-    """Size of a model's folder without lineage and reports, in MB (1e6 bytes)."""
-    files = (p for p in folder.rglob("*") if p.is_file() and p.name not in NOT_THE_MODEL)
-    return sum(file.stat().st_size for file in files) / 1e6
-
-
-def _parity(parent: Path, folder: Path, prompts: list[str], task: Task) -> dict[str, object]:
+def _parity(parent: Path, folder: Path, rows: list[Record], task: Task) -> dict[str, object]:
     # Imported here, after the settings were checked: torch and OpenVINO take seconds to load.
     from tasks.quantize import openvino_ir, parity
 
@@ -66,7 +59,7 @@ def _parity(parent: Path, folder: Path, prompts: list[str], task: Task) -> dict[
     return parity.parity(
         openvino_ir.load_reference(parent),
         folder,
-        [renderer.encode(prompt) for prompt in prompts],
+        [prompt_ids(row, renderer) for row in rows],
         [renderer.encode(label)[0] for label in task.labels],
     )
 

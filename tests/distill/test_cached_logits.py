@@ -101,3 +101,15 @@ def test_divergence_vanishes_for_a_student_that_equals_its_teacher(temperature: 
     answers = torch.tensor([0, 1, 2])
     loss = cached_logits.mixed_loss(scores, answers, top.values, top.indices, config)
     assert float(loss) == pytest.approx(0, abs=1e-5)
+
+
+def test_student_with_a_shorter_chat_template_reads_fewer_tokens(teacher: Path) -> None:
+    stored(top_k=8)
+    template = "{{ messages[-1]['content'] }}<|im_end|>"
+    config = CONFIG.model_copy(update={"chat_template": template})
+    cached_logits.distill("distill/small", config)
+    student = paths.candidate("distill/small")
+    assert (student / "chat_template.jinja").read_text() == template
+    (short,), (long,) = tokenize([record(3)], student), tokenize([record(3)], teacher)
+    assert len(short.prompt) < len(long.prompt)
+    assert short.answer == long.answer

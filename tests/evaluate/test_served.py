@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import paths
+from tasks import candidate, paths
 from tasks.config import Task
 from tasks.errors import DataError
 from tasks.evaluate import served
@@ -48,8 +48,8 @@ def test_fewer_rows_than_repeats_is_refused(model: Path) -> None:
 
 
 def test_lineage_and_adapter_do_not_count_as_size(model: Path) -> None:
-    before = served.served_bytes(model)
+    before = candidate.served_bytes(model)
     (model / "adapter").mkdir()
     (model / "adapter" / "adapter_model.safetensors").write_bytes(b"x" * 1000)
     (model / "candidate.json").write_text("{}")
-    assert served.served_bytes(model) == before
+    assert candidate.served_bytes(model) == before

@@ -58,6 +58,11 @@ def test_removing_an_idle_block_changes_no_logit(base: Path) -> None:
     assert torch.allclose(model(ids, use_cache=True).logits, before, atol=1e-5)
 
 
+def test_ends_are_the_first_blocks_and_the_last(base: Path) -> None:
+    ends = config(2).model_copy(update={"blocks": "ends"})
+    assert depth.prune("prune/ends", ends)["kept_blocks"] == [0, 3]
+
+
 @pytest.mark.parametrize("keep", [4, 9])
 def test_keeping_every_block_is_refused(base: Path, keep: int) -> None:
     with pytest.raises(ConfigError, match="has 4 blocks; keep fewer"):

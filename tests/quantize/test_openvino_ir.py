@@ -6,9 +6,9 @@ import pytest
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from bentos.generator.prompt import Renderer
+from tasks import candidate
 from tasks.errors import ModelError
 from tasks.quantize import openvino_ir
-from tasks.quantize.__main__ import size_mb
 from tasks.quantize.config import QuantizeConfig
 from tasks.quantize.parity import parity
 from tests.tiny import tiny_model
@@ -95,8 +95,8 @@ def test_folder_holds_all_that_serving_reads(converted: dict[int, Path]) -> None
     assert names >= {"generation_config.json", "openvino_tokenizer.xml", "openvino_properties.json"}
     assert "model.safetensors" not in names
     assert Renderer.from_folder(converted[8]).encode("positive")
-    assert size_mb(converted[8]) == pytest.approx(
-        sum(file.stat().st_size for file in converted[8].iterdir()) / 1e6
+    assert candidate.served_bytes(converted[8]) == pytest.approx(
+        sum(file.stat().st_size for file in converted[8].iterdir())
     )
 
 
