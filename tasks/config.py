@@ -51,7 +51,7 @@ class Task(Config):
 class TrainingConfig(Config):
     """What every training is told: how long, in which steps, and which checkpoint is the best."""
 
-    learning_rate: float = Field(default=5e-4, gt=0, le=0.1, description="Peak learning rate.")
+    learning_rate: float = Field(default=2e-4, gt=0, le=0.1, description="Peak learning rate.")
     warmup_steps: int = Field(default=10, ge=0, description="Steps of rising learning rate.")
     batch: int = Field(default=8, ge=1, description="Examples per optimizer step.")
     max_steps: int = Field(ge=1, description="Optimizer steps.")
