@@ -119,6 +119,8 @@ def environment(root: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "NO_COLOR": "1",
         "COLUMNS": "120",
+        # Bars of libraries; ours print lines when nobody watches a terminal.
+        "TQDM_DISABLE": "1",
     }
 
 

@@ -13,7 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
-from transformers import AutoModelForCausalLM, PreTrainedModel, Trainer, TrainingArguments
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+)
 from transformers.trainer_utils import get_last_checkpoint
 
 from bentos.generator.prompt import CHAT_TEMPLATE, TOKENIZER
@@ -188,7 +194,7 @@ def _trainer(
     arguments = TrainingArguments(
         **settings(config, scratch), remove_unused_columns=False, label_names=["answers"]
     )
-    return _DistillTrainer(
+    trainer = _DistillTrainer(
         config,
         model=model,
         args=arguments,
@@ -197,6 +203,8 @@ def _trainer(
         eval_dataset=_Lessons([Lesson(e, None, None) for e in tokenize(checked, folder)]),
         callbacks=[ShownSteps("distill", config.max_steps)],
     )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def _with_tokenizer(name: str, config: DistillConfig, parent: Path) -> Path:

@@ -14,7 +14,7 @@ from datasets import Dataset
 from peft import LoraConfig
 from torch import Tensor
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
@@ -99,7 +99,7 @@ def _trainer(
         gradient_checkpointing=False,
     )
     model = AutoModelForCausalLM.from_pretrained(parent, dtype=torch.float32)
-    return AnswerTrainer(
+    trainer = AnswerTrainer(
         model=model,
         args=arguments,
         train_dataset=_dataset(train),
@@ -114,6 +114,8 @@ def _trainer(
         ),
         callbacks=[ShownSteps("finetune", config.max_steps)],
     )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def _dataset(examples: list[Example]) -> Dataset:

@@ -1,0 +1,1 @@
+"""The measurements that README quotes, each made by one command."""
