@@ -1,6 +1,6 @@
 """Settings of one pruned variant.
 
-depth15: {from: finetune/lora, method: depth, keep_layers: 15, calibration_rows: 128}
+depth20: {from: finetune/lora, method: depth, keep_layers: 20, calibration_rows: 128}
 """
 
 from typing import Literal

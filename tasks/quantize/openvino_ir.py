@@ -50,8 +50,21 @@ def convert(parent: Path, child: Path, config: QuantizeConfig) -> None:
     _convert_tokenizer(parent, child)
     candidate.copy_tokenizer(parent, child)
     shutil.copyfile(parent / "config.json", child / "config.json")
-    properties = EXACT if config.bits == 32 else {}
+    properties = EXACT if config.bits == 32 else _quick(torch_model.config.hidden_size)
     (child / PROPERTIES).write_text(json.dumps(properties, indent=2) + "\n", encoding="utf-8")
+
+
+def _quick(hidden_size: int) -> dict[str, str]:
+    """Activations in 8 bits with one scale for a whole hidden vector.
+
+    The default, a scale for every 32 values, was measured a quarter slower on a processor with
+    AVX-512 VNNI at the same answers. What stays unquantized is computed in 32 bits: in bf16, the
+    default where the processor has it, near ties between labels are lost.
+    """
+    return {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": str(hidden_size),
+    }
 
 
 def load_reference(folder: Path) -> PreTrainedModel:
