@@ -1,6 +1,6 @@
 """Settings of one pruned variant.
 
-depth20: {from: finetune/lora, method: depth, keep_layers: 20, calibration_rows: 128}
+depth24: {from: finetune/lora, method: depth, keep_layers: 24, calibration_rows: 128}
 """
 
 from typing import Literal
