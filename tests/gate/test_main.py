@@ -39,6 +39,9 @@ class Always:
 
 
 class Encoder:
+    def render(self, messages: object) -> str:
+        return "asked"
+
     def encode(self, prompt: str) -> list[int]:
         return [1, 2, 3]
 
