@@ -58,8 +58,8 @@ def _quick(hidden_size: int) -> dict[str, str]:
     """Activations in 8 bits with one scale for a whole hidden vector.
 
     The default, a scale for every 32 values, was measured a quarter slower on a processor with
-    AVX-512 VNNI at the same answers. What stays unquantized is computed in 32 bits: in bf16, the
-    default where the processor has it, near ties between labels are lost.
+    AVX-512 VNNI at the same accuracy. What stays unquantized is computed in 32 bits: in bf16, the
+    default where the processor has it, the logits of two labels were seen to tie.
     """
     return {
         "INFERENCE_PRECISION_HINT": "f32",
