@@ -1,4 +1,4 @@
-"""Prune one variant: `python -m tasks.prune depth24`."""
+"""Prune one variant: `python -m tasks.prune depth20`."""
 
 from typing import assert_never
 
@@ -14,6 +14,8 @@ def main(arguments: list[str]) -> None:
     match config.method:
         case "depth":
             from tasks.prune.depth import prune
+        case "vocabulary":
+            from tasks.prune.vocabulary import prune
         case _:
             assert_never(config.method)
     report = prune(f"prune/{variant}", config)

@@ -67,3 +67,8 @@ def test_ends_are_the_first_blocks_and_the_last(base: Path) -> None:
 def test_keeping_every_block_is_refused(base: Path, keep: int) -> None:
     with pytest.raises(ConfigError, match="has 4 blocks; keep fewer"):
         depth.prune("prune/all", config(keep))
+
+
+def test_depth_without_a_number_of_blocks_is_refused() -> None:
+    with pytest.raises(ValueError, match="method depth needs keep_layers"):
+        PruneConfig.model_validate({"from": "fetch/base", "method": "depth"})
