@@ -71,7 +71,8 @@ def tokens_to_keep(
         ModelError: not byte-level BPE, so that some text could no longer be encoded.
     """
     vocab = _vocabulary(tokenizer)
-    if tokenizer["model"]["type"] != "BPE" or not set(ByteLevel.alphabet()) <= vocab.keys():
+    decoder = tokenizer["decoder"] or {}
+    if tokenizer["model"]["type"] != "BPE" or decoder.get("type") != "ByteLevel":
         raise ModelError(
             f"{shown / TOKENIZER} is not byte-level BPE: without single bytes to fall back on, "
             "text would be lost. Leave method vocabulary out for this model"
@@ -82,7 +83,9 @@ def tokens_to_keep(
         parts.setdefault(left + right, []).extend((left, right))
     special = [token["content"] for token in tokenizer["added_tokens"]]
     names = {token: name for name, token in vocab.items()}
-    kept = _with_parts([*special, *ByteLevel.alphabet(), *(names[i] for i in used)], parts)
+    # A few tokenizers lack bytes that no text of theirs ever had.
+    single = vocab.keys() & set(ByteLevel.alphabet())
+    kept = _with_parts([*special, *single, *(names[i] for i in used)], parts)
     # A merge's parts are made by earlier merges, so that going in order keeps every way whole.
     for left, right in merges:
         if len(kept) >= wanted:

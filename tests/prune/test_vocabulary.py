@@ -93,9 +93,16 @@ def test_room_left_goes_to_the_earliest_merges() -> None:
     assert vocabulary.trimmed(whole, kept)["model"]["merges"] == NEGATIVE_AND_ITS_PARTS
 
 
+def test_byte_that_the_tokenizer_lacks_stays_lacking() -> None:
+    whole = tiny_json()
+    del whole["model"]["vocab"]["ÿ"]
+
+    assert len(vocabulary.tokens_to_keep(whole, [], 256, Path())) == BYTES_AND_SPECIAL - 1
+
+
 def test_tokenizer_without_bytes_is_refused() -> None:
     whole = tiny_json()
-    del whole["model"]["vocab"]["Ġ"]
+    whole["decoder"] = {"type": "WordPiece"}
 
     with pytest.raises(ModelError, match="not byte-level BPE"):
         vocabulary.tokens_to_keep(whole, [], 256, Path("models/fetch/base"))
