@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from tasks import precision
 from tasks.examples import Example
 
 
@@ -52,5 +53,11 @@ def answer_logits(model: Any, batch: Batch) -> Tensor:
     """Logits (A, V) for the answer tokens alone: the output matrix is most of a small model."""
     hidden = model.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
     chosen = hidden.last_hidden_state[batch.rows, batch.columns]  # (A, H)
-    logits: Tensor = model.lm_head(chosen).float()
+    return exact_logits(model, chosen)
+
+
+def exact_logits(model: Any, hidden: Tensor) -> Tensor:
+    """Logits (A, V) of the states (A, H), in float32 whatever made the states."""
+    with precision.exact():
+        logits: Tensor = model.lm_head(hidden.float())
     return logits

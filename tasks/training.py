@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from tasks import precision
 from tasks.config import TrainingConfig
 from tasks.progress import Progress
 
@@ -36,12 +37,16 @@ def settings(config: TrainingConfig, scratch: Path) -> dict[str, Any]:
         "greater_is_better": False,
         "prediction_loss_only": True,
         "logging_steps": max(1, config.max_steps // 40),
-        # Processors gain little or nothing from bf16; a GPU does.
-        "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        "bf16": precision.has_bf16(),
         "report_to": "none",
         "disable_tqdm": True,
         "seed": config.seed,
     }
+
+
+def attention() -> str:
+    """The fused attention on a GPU; on a processor its backward pass is slower than plain code."""
+    return "sdpa" if torch.cuda.is_available() else "eager"
 
 
 def curve(history: list[dict[str, Any]]) -> list[dict[str, float]]:

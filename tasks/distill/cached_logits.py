@@ -29,7 +29,7 @@ from tasks.distill.config import DistillConfig
 from tasks.errors import ModelError
 from tasks.examples import Example, end_token, tokenize
 from tasks.records import Record
-from tasks.training import ShownSteps, curve, settings
+from tasks.training import ShownSteps, attention, curve, settings
 
 
 class Lesson(NamedTuple):
@@ -173,7 +173,9 @@ class _DistillTrainer(Trainer):
 
 
 def _student(config: DistillConfig, parent: Path) -> PreTrainedModel:
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(parent, dtype=torch.float32)
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        parent, dtype=torch.float32, attn_implementation=attention()
+    )
     model.get_input_embeddings().requires_grad_(config.train_embeddings)
     model.get_output_embeddings().requires_grad_(config.train_embeddings)
     return model

@@ -1,6 +1,6 @@
 """Settings of one student.
 
-small: {from: prune/depth24, labels: lora, method: cached_logits, max_steps: 240, batch: 16}
+small: {from: prune/depth20, labels: lora, method: cached_logits, max_steps: 375, batch: 8}
 """
 
 from typing import Literal

@@ -19,10 +19,11 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
 from tasks import candidate, checkpoints, paths, records
+from tasks.batches import exact_logits
 from tasks.examples import Example, tokenize
 from tasks.finetune.config import FinetuneConfig
 from tasks.records import Record
-from tasks.training import ShownSteps, curve, settings
+from tasks.training import ShownSteps, attention, curve, settings
 
 IGNORED = -100
 """Label of a token that does not count."""
@@ -47,7 +48,7 @@ class AnswerTrainer(SFTTrainer):
         ).last_hidden_state[:, :-1]  # (B, T - 1, H)
         wanted = inputs["labels"][:, 1:]  # (B, T - 1)
         asked = wanted != IGNORED
-        logits = causal.lm_head(hidden[asked]).float()  # (A, V)
+        logits = exact_logits(causal, hidden[asked])  # (A, V)
         loss = functional.cross_entropy(logits, wanted[asked])
         return (loss, {"loss": loss}) if return_outputs else loss
 
@@ -98,7 +99,9 @@ def _trainer(
         max_length=None,
         gradient_checkpointing=False,
     )
-    model = AutoModelForCausalLM.from_pretrained(parent, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(
+        parent, dtype=torch.float32, attn_implementation=attention()
+    )
     trainer = AnswerTrainer(
         model=model,
         args=arguments,

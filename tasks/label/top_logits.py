@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from bentos.generator.prompt import TOKENIZER
-from tasks import candidate, logits, paths, records
+from tasks import candidate, logits, paths, precision, records
 from tasks.batches import answer_logits, pad
 from tasks.examples import by_length, end_token, tokenize
 from tasks.label.config import LabelConfig
@@ -35,7 +35,8 @@ def label(folder: Path, config: LabelConfig) -> dict[str, Any]:
     progress = Progress("label", len(examples))
     batches = by_length(examples, config.batch)
     for part in batches:
-        scores = answer_logits(model, pad(part, fill)).log_softmax(-1)  # (A, V)
+        with precision.mixed():
+            scores = answer_logits(model, pad(part, fill)).log_softmax(-1)  # (A, V)
         top = scores.topk(min(config.top_k, scores.shape[-1]))
         lengths = [len(example.answer) for example in part]
         values, tokens = top.values.split(lengths), top.indices.split(lengths)

@@ -51,9 +51,11 @@ def test_stored_logits_are_the_teachers_likeliest_tokens(teacher: Path) -> None:
     (example,) = tokenize([record(3)], teacher)
     row = kept.ids.index(example.id)
     with torch.inference_mode():
-        wanted = answer_logits(model, pad([example], 0)).log_softmax(-1).topk(5)
-    assert torch.equal(kept.tokens[row], wanted.indices)
-    assert torch.allclose(kept.values[row], wanted.values, atol=1e-2)
+        exact = answer_logits(model, pad([example], 0)).log_softmax(-1)
+    # Where the machine has bf16, labels are made with it: near ties may change places.
+    chosen = exact.gather(-1, kept.tokens[row])
+    assert torch.allclose(kept.values[row], chosen, atol=0.1)
+    assert torch.allclose(chosen.sort(descending=True).values, exact.topk(5).values, atol=0.1)
 
 
 def test_student_learns_with_the_teacher_gone(teacher: Path) -> None:

@@ -136,7 +136,7 @@ def test_run_is_a_commit_that_holds_every_report(released: Released) -> None:
         "reports/frontier.png",
         "reports/evaluate/tfidf.json",
         "reports/evaluate/base.json",
-        "reports/evaluate/small-int4.json",
+        "reports/evaluate/small-int8.json",
         "reports/distill/small.json",
     ):
         assert name in done.stdout.split()
