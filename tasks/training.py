@@ -38,6 +38,7 @@ def settings(config: TrainingConfig, scratch: Path) -> dict[str, Any]:
         "prediction_loss_only": True,
         "logging_steps": max(1, config.max_steps // 40),
         "bf16": precision.has_bf16(),
+        "use_cpu": not torch.cuda.is_available(),
         "report_to": "none",
         "disable_tqdm": True,
         "seed": config.seed,
