@@ -56,7 +56,8 @@ def compute(ref: StageRef, house: Worktree, minutes: float, known: bool) -> Stat
     """
     output = Output(ref.target, get_run_logger())
     ran = not known and stage.reproduce(_job(ref.target, house, minutes), output)
-    _publish(ref, house)
+    if not (known and (house.root / paths.published(ref.stage, ref.variant)).exists()):
+        _publish(ref, house)
     if ran:
         return Completed(message="measured in this run", data=True)
     return Completed(name="Cached", message="DVC had this result already", data=False)
@@ -117,7 +118,8 @@ def _release(
     for number, ref in enumerate(refs):
         named = compute.with_options(name=ref.target, task_run_name=ref.target, tags=[ref.stage])
         named(ref, house, minutes, known=number < finished)
-    stage.push(_job("push", house, minutes), Output("push", logger))
+    if finished < len(refs):
+        stage.push(_job("push", house, minutes), Output("push", logger))
     return _finish(workload, house, promote)
 
 

@@ -3,12 +3,13 @@
     up_to_date(job, ["fetch@weights", "prepare", "finetune@lora"]) == 2
 
 DVC's run-cache knows every result too, but asking it stage by stage takes a second each. Here
-an earlier run's dvc.lock is taken as a guess, and DVC checks it against the files at hand: a
-wrong guess costs nothing but the check.
+an earlier run's dvc.lock is taken as a guess, and DVC checks it: first against code and parameters
+alone, which is all there is to do where nothing has changed, else against the files at hand.
 """
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import yaml
 
@@ -32,21 +33,41 @@ def up_to_date(
     by what comes after it.
     """
     seeded = not (house.root / LOCK).exists()
-    if seeded and not _seed(house, targets):
+    earlier = _seed(house, targets) if seeded else None
+    if seeded and earlier is None:
         return 0
     with stage.machine(f"{job.run} looks for earlier results", on_line) as descriptor:
+        ask = partial(stage.dvc, job=job, limit=SECONDS, descriptor=descriptor)
+        if earlier is not None and _unchanged(ask) and _package(ask, on_line):
+            git(house.root, "checkout", earlier, "--", str(paths.REPORTS))
+            return len(targets)
         if seeded:
-            stage.dvc(["checkout", "--allow-missing"], job, SECONDS, descriptor, on_line)
+            ask(["checkout", "--allow-missing"], on_line=on_line)
         lines: list[str] = []
-        code = stage.dvc(["status", "--json"], job, SECONDS, descriptor, lines.append)
+        code = ask(["status", "--json"], on_line=lines.append)
     stale = _stale(lines) if code == 0 else None
     if stale is None:
         return 0
     return next((count for count, name in enumerate(targets) if name in stale), len(targets))
 
 
-def _seed(house: Worktree, targets: Sequence[str]) -> bool:
-    """Put the dvc.lock of the newest whole run of this workload and budget into the worktree."""
+def _unchanged(ask: Callable[..., int]) -> bool:
+    """Whether no stage would run, could all outputs be had."""
+    lines: list[str] = []
+    code = ask(["repro", "--dry", "--allow-missing"], on_line=lines.append)
+    return code == 0 and not any(stage.RAN.match(line) for line in lines)
+
+
+def _package(ask: Callable[..., int], on_line: Callable[[str], None]) -> bool:
+    """Fetch the one output that outlives a run: gigabytes of weights would be read by nobody."""
+    return ask(["checkout", str(paths.PACKAGE)], on_line=on_line) == 0
+
+
+def _seed(house: Worktree, targets: Sequence[str]) -> str | None:
+    """Put the dvc.lock of the newest whole run of this workload and budget into the worktree.
+
+    Returns that run's branch.
+    """
     prefix = house.name.rpartition("-")[0]
     order = ["for-each-ref", "--sort=-committerdate", "--format=%(refname)"]
     for branch in git(house.root, *order, "refs/heads/run/").splitlines():
@@ -58,8 +79,8 @@ def _seed(house: Worktree, targets: Sequence[str]) -> bool:
         stages = yaml.safe_load(git(house.root, "show", files[0])).get("stages", {})
         if set(targets) <= set(stages):
             git(house.root, "checkout", branch, "--", LOCK, *UNCACHED)
-            return True
-    return False
+            return branch
+    return None
 
 
 def _stale(lines: Sequence[str]) -> set[str] | None:

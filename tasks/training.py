@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from tasks import precision
 from tasks.config import TrainingConfig
 from tasks.progress import Progress
 
@@ -37,8 +36,9 @@ def settings(config: TrainingConfig, scratch: Path) -> dict[str, Any]:
         "greater_is_better": False,
         "prediction_loss_only": True,
         "logging_steps": max(1, config.max_steps // 40),
-        "bf16": precision.has_bf16(),
-        "use_cpu": not torch.cuda.is_available(),
+        # Trainer's own would cover model.forward; the losses here call what is inside it.
+        "bf16": False,
+        "dataloader_pin_memory": torch.cuda.is_available(),
         "report_to": "none",
         "disable_tqdm": True,
         "seed": config.seed,

@@ -23,7 +23,7 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 from bentos.generator.prompt import CHAT_TEMPLATE, TOKENIZER
-from tasks import candidate, checkpoints, logits, paths, records
+from tasks import candidate, checkpoints, logits, paths, precision, records
 from tasks.batches import Batch, answer_logits, pad
 from tasks.distill.config import DistillConfig
 from tasks.errors import ModelError
@@ -162,7 +162,8 @@ class _DistillTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
         batch = Batch(*(inputs[field] for field in Batch._fields))
-        scores = answer_logits(model, batch)
+        with precision.mixed():
+            scores = answer_logits(model, batch)
         if "values" in inputs:
             loss = mixed_loss(
                 scores, batch.answers, inputs["values"], inputs["tokens"], self._config

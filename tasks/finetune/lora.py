@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
-from tasks import candidate, checkpoints, paths, records
+from tasks import candidate, checkpoints, paths, precision, records
 from tasks.batches import exact_logits
 from tasks.examples import Example, tokenize
 from tasks.finetune.config import FinetuneConfig
@@ -28,6 +28,7 @@ from tasks.training import ShownSteps, attention, curve, settings
 IGNORED = -100
 """Label of a token that does not count."""
 
+ADAPTER = "adapter"
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -43,9 +44,10 @@ class AnswerTrainer(SFTTrainer):
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
         """Mean cross-entropy of the answers' tokens, in nats."""
         causal = model.get_base_model()
-        hidden = causal.model(
-            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
-        ).last_hidden_state[:, :-1]  # (B, T - 1, H)
+        with precision.mixed():
+            hidden = causal.model(
+                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
+            ).last_hidden_state[:, :-1]  # (B, T - 1, H)
         wanted = inputs["labels"][:, 1:]  # (B, T - 1)
         asked = wanted != IGNORED
         logits = exact_logits(causal, hidden[asked])  # (A, V)
@@ -99,9 +101,10 @@ def _trainer(
         max_length=None,
         gradient_checkpointing=False,
     )
-    model = AutoModelForCausalLM.from_pretrained(
-        parent, dtype=torch.float32, attn_implementation=attention()
-    )
+    model = _base(parent)
+    if precision.has_bf16():
+        # Frozen weights would be rounded in every pass, which costs what bf16 gains.
+        model.model.layers.to(torch.bfloat16)
     trainer = AnswerTrainer(
         model=model,
         args=arguments,
@@ -121,6 +124,12 @@ def _trainer(
     return trainer
 
 
+def _base(folder: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation=attention()
+    )
+
+
 def _dataset(examples: list[Example]) -> Dataset:
     return Dataset.from_dict(
         {
@@ -132,7 +141,9 @@ def _dataset(examples: list[Example]) -> Dataset:
 
 def _save(name: str, config: FinetuneConfig, parent: Path, model: Any) -> None:
     folder = candidate.fresh_folder(name)
-    model.save_pretrained(folder / "adapter")
-    model.merge_and_unload().save_pretrained(folder)
+    model.save_pretrained(folder / ADAPTER)
+    # Into the weights as they were, not as training rounded them.
+    tuned: Any = PeftModel.from_pretrained(_base(parent), folder / ADAPTER)
+    tuned.merge_and_unload().save_pretrained(folder)
     candidate.copy_tokenizer(parent, folder)
     candidate.write(candidate.describe(name, config.parent, config, paths.TRAIN))
