@@ -105,14 +105,19 @@ def _unlikely(pairs: Pairs, probability: float, config: GateConfig) -> str:
     )
     if pairs.difference <= -config.margin:
         return text
-    items = intervals.required_items(
+    items = items_needed(pairs, config)
+    return f"{text}; were that the truth, about {items:,} test items would be enough"
+
+
+def items_needed(pairs: Pairs, config: GateConfig) -> int | None:
+    """Test items that would pass the gate if what was seen is the truth; None at the margin."""
+    return intervals.required_items(
         pairs.discordance,
         pairs.difference,
         config.margin,
         alpha=1 - config.confidence,
         power=config.min_pass_probability,
     )
-    return f"{text}; were that the truth, about {items:,} test items would be enough"
 
 
 def points(share: float, signed: bool = True) -> str:

@@ -13,7 +13,7 @@ from tasks import intervals
 from tasks.candidates_table import Verdict
 from tasks.gate.config import GateConfig
 from tasks.gate.pairing import Pairs
-from tasks.gate.selection import points
+from tasks.gate.selection import items_needed, points
 
 
 class Judgement(NamedTuple):
@@ -48,13 +48,7 @@ def judge(pairs: Pairs, config: GateConfig) -> Judgement:
             f"than the margin of {margin}"
         )
         return Judgement("fail", difference, None, (seen, found))
-    items = intervals.required_items(
-        pairs.discordance,
-        pairs.difference,
-        config.margin,
-        alpha=1 - config.confidence,
-        power=config.min_pass_probability,
-    )
+    items = items_needed(pairs, config)
     found = (
         f"{sure} it may be up to {points(-difference.lower_bound, signed=False)} worse, so the "
         f"test is too small to tell whether it keeps within the margin of {margin}"

@@ -14,4 +14,4 @@ class LabelConfig(Config):
     teacher: CandidateName = Field(description="Candidate whose logits are stored.")
     rows: int = Field(ge=1, description="Training rows, from the first.")
     top_k: int = Field(default=32, ge=1, le=1024, description="Most likely tokens kept a position.")
-    batch: int = Field(default=16, ge=1, description="Rows in one forward pass.")
+    batch: int = Field(default=32, ge=1, description="Rows in one forward pass.")
