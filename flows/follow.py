@@ -17,7 +17,9 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-SECONDS_BETWEEN_QUERIES = 1.0
+SECONDS_BETWEEN_QUERIES = 3.0
+"""Asking takes processor time from what is being measured."""
+
 FAILURES_BEFORE_WORD = 5
 LOGS_AT_ONCE = 200
 LONGEST_LINE = 400

@@ -1,6 +1,6 @@
 """Serve what a run packaged.
 
-.stillhouse/runs/<flow run id>/models/package/sentiment.bento
+.stillhouse/runs/<flow run id>/models/package/sentiment.tar
 """
 
 import json
@@ -37,8 +37,8 @@ def newest_bento() -> Path:
     Raises:
         StillhouseError: no run has passed yet.
     """
-    found = [path.absolute() for path in Path.cwd().glob(f"{paths.PACKAGE}/*.bento")]
-    found += (paths.state() / "runs").glob(f"*/{paths.PACKAGE}/*.bento")
+    found = [path.absolute() for path in Path.cwd().glob(f"{paths.PACKAGE}/*.tar")]
+    found += (paths.state() / "runs").glob(f"*/{paths.PACKAGE}/*.tar")
     passed = [path for path in found if _passed(path.parents[2])]
     if not passed:
         raise StillhouseError("no run has packaged a Bento yet: type `make demo` first")

@@ -1,7 +1,7 @@
 """Builds the Bento of one model and exports it as one archive.
 
     tag = build(model=Path("models/quantize/small-int8"), serving=serving, labels=labels,
-                archive=Path("models/package/sentiment.bento"))
+                archive=Path("models/package/sentiment.tar"))
 
 It is built from a staging copy of bentos/generator with the model inside, so that it holds that
 folder and its own requirements and nothing else of the project.

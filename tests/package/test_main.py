@@ -119,8 +119,8 @@ def test_other_verdicts_leave_a_report_and_no_bento(
     built: list[tuple[Path, Serving]], verdict: str
 ) -> None:
     decide(verdict=verdict, reasons=["too small a test"])
-    (paths.PACKAGE / "old.bento").parent.mkdir(parents=True)
-    (paths.PACKAGE / "old.bento").touch()
+    (paths.PACKAGE / "old.tar").parent.mkdir(parents=True)
+    (paths.PACKAGE / "old.tar").touch()
 
     package.main([])
 

@@ -46,7 +46,7 @@ class Served:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     root = tmp_path_factory.mktemp("served")
-    home, archive = root / "bentoml", root / "tiny.bento"
+    home, archive = root / "bentoml", root / "tiny.tar"
     model = root / "model"
     config = QuantizeConfig.model_validate({"from": "fetch/base", "bits": 8})
     openvino_ir.convert(tiny_model(root / "trained", layers=2), model, config)
