@@ -68,7 +68,8 @@ def tokens_to_keep(
     """Ids that stay, ascending; `tokenizer` is the content of tokenizer.json.
 
     Raises:
-        ModelError: not byte-level BPE, so that some text could no longer be encoded.
+        ModelError: not byte-level BPE, so that some text could no longer be encoded; or a
+            post-processor that names tokens by number.
     """
     vocab = _vocabulary(tokenizer)
     decoder = tokenizer["decoder"] or {}
@@ -76,6 +77,12 @@ def tokens_to_keep(
         raise ModelError(
             f"{shown / TOKENIZER} is not byte-level BPE: without single bytes to fall back on, "
             "text would be lost. Leave method vocabulary out for this model"
+        )
+    post = tokenizer["post_processor"] or {}
+    if post.get("special_tokens") or "processors" in post:
+        raise ModelError(
+            f"{shown / TOKENIZER}: its post-processor {post['type']} names tokens by number, and "
+            "those change. Leave method vocabulary out for this model"
         )
     merges = [tuple(merge) for merge in tokenizer["model"]["merges"]]
     parts: dict[str, list[str]] = {}

@@ -106,3 +106,14 @@ def test_tokenizer_without_bytes_is_refused() -> None:
 
     with pytest.raises(ModelError, match="not byte-level BPE"):
         vocabulary.tokens_to_keep(whole, [], 256, Path("models/fetch/base"))
+
+
+def test_post_processor_that_names_tokens_by_number_is_refused() -> None:
+    whole = tiny_json()
+    whole["post_processor"] = {
+        "type": "TemplateProcessing",
+        "special_tokens": {"<s>": {"ids": [1]}},
+    }
+
+    with pytest.raises(ModelError, match="TemplateProcessing names tokens by number"):
+        vocabulary.tokens_to_keep(whole, [], 256, Path("models/fetch/base"))
