@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+from transformers.cache_utils import Cache
 
 from tasks import precision
 from tasks.examples import Example
@@ -49,9 +51,19 @@ def pad(examples: Sequence[Example], fill: int) -> Batch:
     return Batch(ids, mask, torch.tensor(rows), torch.tensor(columns), torch.tensor(answers))
 
 
-def answer_logits(model: Any, batch: Batch) -> Tensor:
-    """Logits (A, V) for the answer tokens alone: the output matrix is most of a small model."""
-    hidden = model.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+def answer_logits(model: Any, batch: Batch, past: Cache | None = None) -> Tensor:
+    """Logits (A, V) for the answer tokens alone: the output matrix is most of a small model.
+
+    `past` holds keys and values of what every row of the batch begins with, for B rows; the call
+    adds to it.
+    """
+    known = past.get_seq_length() if past is not None else 0
+    hidden = model.model(
+        input_ids=batch.input_ids,
+        attention_mask=functional.pad(batch.attention_mask, (known, 0), value=1),
+        past_key_values=past,
+        use_cache=past is not None,
+    )
     chosen = hidden.last_hidden_state[batch.rows, batch.columns]  # (A, H)
     return exact_logits(model, chosen)
 

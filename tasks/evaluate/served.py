@@ -3,12 +3,14 @@
     python -m tasks.evaluate small-int8
 
 One pass over the validation rows gives both: answers for quality; and throughput, measured once
-for each of `repeats` equal shares of the rows, for cost.
+for each of `repeats` equal shares of the rows, for cost. A share that a fast model answers in less
+than `seconds` is asked again: a second of a busy machine says little.
 """
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from bentos.generator.engine import load_engine
@@ -36,19 +38,22 @@ def evaluate(
     started = time.perf_counter()
     engine = load_engine(entry.engine, folder)
     load_seconds = time.perf_counter() - started
-    decoding = task.decoding()
-    label = f"evaluate:{name}"
+    ask = partial(
+        answer_all,
+        engine,
+        folder,
+        decoding=task.decoding(),
+        concurrency=measure.concurrency,
+        progress_label=f"evaluate:{name}",
+    )
     try:
         # The first requests also pay for memory and kernels that all later ones share.
         warmup = rows[: measure.warmup_requests]
-        answer_all(engine, folder, warmup, decoding, measure.concurrency, f"{label}:warm-up")
-        measured = [
-            answer_all(engine, folder, share, decoding, measure.concurrency, label)
-            for share in shares
-        ]
+        ask(warmup)
+        measured = [_repeat(ask, share, measure.seconds) for share in shares]
     finally:
         engine.close()
-    predictions = [prediction for answers in measured for prediction in answers.predictions]
+    predictions = [p for repeat in measured for p in repeat[0].predictions]
     load = _load(measured, measure, load_seconds)
     report = {
         "name": name,
@@ -80,12 +85,29 @@ def split(rows: Sequence[Record], shares: int) -> list[Sequence[Record]]:
     return [rows[start:end] for start, end in itertools.pairwise(ends)]
 
 
-def _load(measured: Sequence[Answers], measure: MeasureConfig, load_seconds: float) -> facts.Load:
-    tokens = sum(sum(answers.prompt_tokens) for answers in measured)
+def _repeat(
+    ask: Callable[[Sequence[Record]], Answers], share: Sequence[Record], seconds: float
+) -> list[Answers]:
+    passes = [ask(share)]
+    while sum(answers.seconds for answers in passes) < seconds:
+        passes.append(ask(share))
+    return passes
+
+
+def _load(
+    measured: Sequence[Sequence[Answers]], measure: MeasureConfig, load_seconds: float
+) -> facts.Load:
+    passes = list(itertools.chain.from_iterable(measured))
+    tokens = sum(sum(answers.prompt_tokens) for answers in passes)
     return facts.Load(
         concurrency=measure.concurrency,
-        rates=[len(answers.latencies) / answers.seconds for answers in measured],
-        latencies=[latency for answers in measured for latency in answers.latencies],
-        prompt_tokens_per_second=tokens / sum(answers.seconds for answers in measured),
+        rates=[_rate(repeat) for repeat in measured],
+        latencies=[latency for answers in passes for latency in answers.latencies],
+        prompt_tokens_per_second=tokens / sum(answers.seconds for answers in passes),
         load_seconds=load_seconds,
     )
+
+
+def _rate(passes: Sequence[Answers]) -> float:
+    requests = sum(len(answers.latencies) for answers in passes)
+    return requests / sum(answers.seconds for answers in passes)

@@ -14,6 +14,7 @@ from bentos.generator.prompt import TOKENIZER
 from tasks import candidate, logits, paths, precision, records
 from tasks.batches import answer_logits, pad
 from tasks.examples import by_length, end_token, tokenize
+from tasks.label.beginning import Beginning
 from tasks.label.config import LabelConfig
 from tasks.progress import Progress
 from tasks.records import Record
@@ -31,12 +32,15 @@ def label(folder: Path, config: LabelConfig) -> dict[str, Any]:
     model = AutoModelForCausalLM.from_pretrained(teacher, dtype=torch.float32).eval()
     examples = tokenize(records.read(paths.TRAIN, Record)[: config.rows], teacher)
     fill = end_token(teacher)
+    with precision.mixed():
+        shared = Beginning(model, examples)
     kept: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     progress = Progress("label", len(examples))
     batches = by_length(examples, config.batch)
     for part in batches:
         with precision.mixed():
-            scores = answer_logits(model, pad(part, fill)).log_softmax(-1)  # (A, V)
+            batch = pad(shared.cut(part), fill)
+            scores = answer_logits(model, batch, shared.cache(len(part))).log_softmax(-1)  # (A, V)
         top = scores.topk(min(config.top_k, scores.shape[-1]))
         lengths = [len(example.answer) for example in part]
         values, tokens = top.values.split(lengths), top.indices.split(lengths)
@@ -55,6 +59,7 @@ def label(folder: Path, config: LabelConfig) -> dict[str, Any]:
         "teacher": config.teacher,
         "rows": len(examples),
         "forward_passes": len(batches),
+        "shared_tokens": shared.tokens,
         "top_k": config.top_k,
         "probability_kept": {"mean": float(mass.mean()), "min": float(mass.min())},
         "bytes": (folder / logits.TENSORS).stat().st_size,

@@ -31,7 +31,9 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_answer_is_a_label_and_every_figure_is_reported(model: Path) -> None:
-    measure = MeasureConfig(price_per_hour=0.36, repeats=3, concurrency=4, warmup_requests=2)
+    measure = MeasureConfig(
+        price_per_hour=0.36, repeats=3, seconds=0, concurrency=4, warmup_requests=2
+    )
     predictions, report = served.evaluate("teacher", ENTRY, measure, TASK)
     assert [p.id for p in predictions] == [record(n).id for n in range(16, 25)]
     assert {p.answer for p in predictions} <= set(LABELS)
@@ -39,6 +41,15 @@ def test_every_answer_is_a_label_and_every_figure_is_reported(model: Path) -> No
     assert report["performance"]["latency_ms"]["p50"] <= report["performance"]["latency_ms"]["p95"]
     assert report["cost"]["per_1000_requests"]["value"] > 0
     assert report["size_mb"] > 0
+
+
+def test_requests_are_asked_again_until_the_measurement_is_long_enough(model: Path) -> None:
+    measure = MeasureConfig(price_per_hour=0.36, repeats=2, seconds=0.3, warmup_requests=0)
+    predictions, report = served.evaluate("teacher", ENTRY, measure, TASK)
+    assert len(predictions) == 9
+    measured = report["performance"]["requests"]
+    assert measured > 9
+    assert measured / report["performance"]["requests_per_second"]["value"] >= 0.5
 
 
 def test_fewer_rows_than_repeats_is_refused(model: Path) -> None:
