@@ -48,8 +48,8 @@ def test_params_of_the_checkout_are_those_of_the_demo(tmp_path: Path) -> None:
 
 def test_written_params_are_read_back_by_the_stages(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
-    resolve("sentiment", "quick", {"prune.depth20.keep_layers": 7}, ROOT).write(file)
-    assert read("prune.depth20", PruneConfig, file).keep_layers == 7
+    resolve("sentiment", "quick", {"prune.depth16.keep_layers": 7}, ROOT).write(file)
+    assert read("prune.depth16", PruneConfig, file).keep_layers == 7
 
 
 def test_stages_come_after_what_they_need(content: dict[str, Any], tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_every_problem_of_a_file_is_told_at_once(content: dict[str, Any], tmp_pa
             {"from": "prune/gone", "labels": "lora", "max_steps": 1},
             "prune/gone",
         ),
-        ("distill", "small", {"from": "prune/depth20", "labels": "x", "max_steps": 1}, "label"),
+        ("distill", "small", {"from": "prune/depth16", "labels": "x", "max_steps": 1}, "label"),
         ("label", "lora", {"teacher": "finetune/gone", "rows": 1}, "finetune/gone"),
         ("gate", "teacher", "small-int8", "gate.teacher"),
         ("gate", "cost_references", ["nobody"], "gate.cost_references = nobody"),

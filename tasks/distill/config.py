@@ -1,6 +1,6 @@
 """Settings of one student.
 
-small: {from: prune/depth20, labels: lora, method: cached_logits, max_steps: 375, batch: 8}
+small: {from: prune/depth16, labels: lora, method: cached_logits, max_steps: 300, batch: 8}
 """
 
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Prune one variant: `python -m tasks.prune depth20`."""
+"""Prune one variant: `python -m tasks.prune depth16`."""
 
 from typing import assert_never
 

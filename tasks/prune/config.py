@@ -1,6 +1,6 @@
 """Settings of one pruned variant.
 
-depth20: {from: finetune/lora, method: depth, keep_layers: 20, calibration_rows: 128}
+depth16: {from: finetune/lora, method: depth, keep_layers: 16, calibration_rows: 128}
 small: {from: distill/small, method: vocabulary, keep_tokens: 16384}
 """
 

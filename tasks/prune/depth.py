@@ -1,4 +1,4 @@
-"""Depth pruning by block influence: `python -m tasks.prune depth20`.
+"""Depth pruning by block influence: `python -m tasks.prune depth16`.
 
 A block that hardly turns the direction of what passes through it can go (ShortGPT, Men et al.
 2024, arXiv:2403.03853). Where so many go that the result must be healed by training anyway, the

@@ -2,8 +2,8 @@
 
     python -m tasks.quantize small-int8
 
-reads quantize.<variant> of params.yaml, models/<from>/ and the prepared training and validation
-rows; writes models/quantize/<variant>/ with report.json.
+reads quantize.<variant> of params.yaml, models/<from>/ and the prepared validation rows; writes
+models/quantize/<variant>/ with report.json.
 """
 
 import time
@@ -35,14 +35,13 @@ def main(arguments: list[str]) -> None:
         case "openvino":
             from tasks.quantize import openvino_ir
 
-            openvino_ir.convert(parent, folder, config, _calibration(parent, config))
+            openvino_ir.convert(parent, folder, config)
         case _:
             assert_never(config.format)
     seconds = time.monotonic() - started
     candidate.write(candidate.describe(name, config.parent, config, paths.VALIDATION))
     report: dict[str, object] = {
         "bits": config.bits,
-        "activations": config.activations,
         "format": config.format,
         "size_mb": round(candidate.served_bytes(folder) / 1e6, 2),
         "seconds": round(seconds, 1),
@@ -50,14 +49,6 @@ def main(arguments: list[str]) -> None:
     }
     records.write_report(folder / paths.REPORT, report)
     print(f"{name}: {report['size_mb']} MB; parity with {config.parent}: {report['parity']}")
-
-
-def _calibration(parent: Path, config: QuantizeConfig) -> list[list[int]]:
-    if config.activations == 32:
-        return []
-    renderer = Renderer.from_folder(parent)
-    rows = records.read(paths.TRAIN, Record)[: config.calibration_rows]
-    return [prompt_ids(row, renderer) for row in rows]
 
 
 def _parity(parent: Path, folder: Path, rows: list[Record], task: Task) -> dict[str, object]:

@@ -1,12 +1,12 @@
 """Settings of `quantize`: which engine's format, and how many bits a weight keeps.
 
 quantize:
-  small-int8: {from: distill/small, format: openvino, bits: 8, activations: 8}
+  small-int8: {from: distill/small, format: openvino, bits: 8}
 """
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 
 from tasks.config import CandidateName, Config
 
@@ -21,14 +21,6 @@ class QuantizeConfig(Config):
     bits: Literal[32, 8, 4] = Field(
         description="Bits a weight; 32 converts only. Embeddings keep 8 bits when it is 4."
     )
-    activations: Literal[32, 8] = Field(
-        default=32,
-        description="Bits of what flows between weights; 8 needs weights in 8 bits and calibration "
-        "rows, and is fastest where a prompt is longer than its answer.",
-    )
-    calibration_rows: int = Field(
-        default=64, ge=1, le=4096, description="Training prompts that set activations' ranges."
-    )
     group_size: int = Field(
         default=64, ge=16, le=1024, description="4 bits: weights that share one scale."
     )
@@ -38,9 +30,3 @@ class QuantizeConfig(Config):
     parity_rows: int = Field(
         default=32, ge=1, le=512, description="Validation prompts compared with the parent."
     )
-
-    @model_validator(mode="after")
-    def _activations_fit_weights(self) -> "QuantizeConfig":
-        if self.activations == 8 and self.bits != 8:
-            raise ValueError("activations: 8 needs bits: 8; the engine computes no other mix")
-        return self

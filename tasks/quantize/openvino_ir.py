@@ -7,9 +7,9 @@ gathered by `beam_idx`) and the tokenizer as a model of its own.
 """
 
 import json
+import math
 import shutil
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ import nncf
 import numpy as np
 import openvino as ov
 import torch
-from numpy.typing import NDArray
 from openvino import opset13
 from openvino._offline_transformations import apply_make_stateful_transformation
 from openvino_tokenizers import convert_tokenizer
+from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
@@ -37,51 +37,42 @@ PROPERTIES = "openvino_properties.json"
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
 """An unquantized model is computed as it was trained, whatever the processor would prefer."""
 
-
-OUTLIERS = ".*down_proj.*"
-"""Layers whose inputs are too uneven for one scale: they keep float activations.
-
-Of what quantizing every layer costs in accuracy, they cause nearly all, and take a tenth of the
-speed.
-"""
+DEFAULT_GROUP = 32
+"""Values of an activation that share a scale unless told otherwise."""
 
 
-def convert(
-    parent: Path, child: Path, config: QuantizeConfig, prompts: Sequence[Sequence[int]] = ()
-) -> None:
+def convert(parent: Path, child: Path, config: QuantizeConfig) -> None:
     """Write the model of folder `parent` into folder `child` in the engine's format.
-
-    `prompts` are token ids that set the ranges of quantized activations; others need none.
 
     Raises:
         ModelError: the parent's architecture keeps another cache than one key and one value
             tensor a layer.
     """
     torch_model = load_reference(parent)
-    model = _compress(to_openvino(torch_model), config, prompts)
+    model = _compress(to_openvino(torch_model), config)
     child.mkdir(parents=True, exist_ok=True)
     ov.save_model(model, child / MODEL, compress_to_fp16=False)
     _convert_tokenizer(parent, child)
     candidate.copy_tokenizer(parent, child)
     shutil.copyfile(parent / "config.json", child / "config.json")
-    properties = _properties(config, torch_model.config.hidden_size)
+    properties = EXACT if config.bits == 32 else _quantized_properties(torch_model)
     (child / PROPERTIES).write_text(json.dumps(properties, indent=2) + "\n", encoding="utf-8")
 
 
-def _properties(config: QuantizeConfig, hidden_size: int) -> dict[str, str]:
-    """How the engine is to compute the model.
+def _quantized_properties(model: nn.Module) -> dict[str, str]:
+    """How the engine is to compute a model whose weights are quantized.
 
-    Where weights alone are quantized, activations become 8 bits on the way, with one scale for a
-    whole hidden vector: the default, a scale for every 32 values, was measured a quarter slower on
-    a processor with AVX-512 VNNI at the same accuracy. What stays unquantized is computed in 32
-    bits: in bf16, the default where the processor has it, the logits of two labels were seen to
-    tie.
+    The inputs of matrices become 8 bits on the way, so that integers are multiplied, with a scale
+    for every group of values. A group that does not divide a matrix's input leaves that matrix to
+    float arithmetic; the default, 32, spends much of the time on scales. Hence the widest group
+    that divides all. What stays unquantized is computed in 32 bits: in bf16, the default where the
+    processor has it, the logits of two labels were seen to tie.
     """
-    if config.bits == 32:
-        return EXACT
     properties = {"INFERENCE_PRECISION_HINT": "f32"}
-    if config.activations == 32:
-        properties["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(hidden_size)
+    widths = [part.in_features for part in model.modules() if isinstance(part, nn.Linear)]
+    group = math.gcd(*widths)
+    if group % DEFAULT_GROUP == 0:
+        properties["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(group)
     return properties
 
 
@@ -132,7 +123,7 @@ def to_openvino(model: PreTrainedModel) -> ov.Model:
     return converted
 
 
-class _WithCaches(torch.nn.Module):
+class _WithCaches(nn.Module):
     """The model as a function of plain tensors."""
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -232,13 +223,9 @@ def _start_states_empty(model: ov.Model) -> None:
     model.validate_nodes_and_infer_types()
 
 
-def _compress(
-    model: ov.Model, config: QuantizeConfig, prompts: Sequence[Sequence[int]]
-) -> ov.Model:
+def _compress(model: ov.Model, config: QuantizeConfig) -> ov.Model:
     if config.bits == 32:
         return model
-    if config.activations == 8:
-        return _quantize_activations(model, prompts)
     if config.bits == 8:
         return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
     return nncf.compress_weights(
@@ -248,35 +235,6 @@ def _compress(
         group_size=config.group_size,
         backup_mode=nncf.BackupMode.INT8_ASYM,
     )
-
-
-def _quantize_activations(model: ov.Model, prompts: Sequence[Sequence[int]]) -> ov.Model:
-    """Weights and activations in 8 bits, so that the processor multiplies integers."""
-    quantized = nncf.quantize(
-        model,
-        nncf.Dataset(list(prompts), single_prompt),
-        model_type=nncf.ModelType.TRANSFORMER,
-        subset_size=len(prompts),
-        ignored_scope=nncf.IgnoredScope(patterns=[OUTLIERS], validate=False),
-        advanced_parameters=nncf.AdvancedQuantizationParameters(
-            # Each would take another pass: no layer has a bias to correct, and with the outliers
-            # left out there is nothing to smooth.
-            disable_bias_correction=True,
-            smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=-1),
-        ),
-    )
-    return nncf.compress_weights(quantized, mode=nncf.CompressWeightsMode.INT8_ASYM)
-
-
-def single_prompt(ids: Sequence[int]) -> dict[str, NDArray[Any]]:
-    """The converted model's inputs for one prompt without a past."""
-    tokens = np.array([list(ids)], dtype=np.int64)  # (1, T)
-    return {
-        "input_ids": tokens,
-        "attention_mask": np.ones_like(tokens),
-        "position_ids": np.arange(tokens.shape[1], dtype=np.int64)[None],
-        "beam_idx": np.zeros(1, dtype=np.int32),
-    }
 
 
 def _convert_tokenizer(parent: Path, child: Path) -> None:

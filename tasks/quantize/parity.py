@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from tasks.progress import Progress
-from tasks.quantize.openvino_ir import single_prompt
 
 Logits = NDArray[np.float64]
 
@@ -64,7 +63,15 @@ def _torch_logits(model: PreTrainedModel, ids: Sequence[int]) -> Logits:
 
 def _openvino_logits(compiled: ov.CompiledModel, ids: Sequence[int]) -> Logits:
     request = compiled.create_infer_request()
-    request.infer(single_prompt(ids))
+    tokens = np.array([list(ids)], dtype=np.int64)  # (1, T)
+    request.infer(
+        {
+            "input_ids": tokens,
+            "attention_mask": np.ones_like(tokens),
+            "position_ids": np.arange(tokens.shape[1], dtype=np.int64)[None],
+            "beam_idx": np.zeros(1, dtype=np.int32),
+        }
+    )
     last: Logits = request.get_tensor("logits").data[0, -1].astype(np.float64)
     return last
 

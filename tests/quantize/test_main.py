@@ -22,8 +22,6 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     variants = {
         "exact": {"from": "fetch/base", "bits": 32, "parity_rows": 3},
         "odd": {"from": "fetch/base", "bits": 7, "colour": "red"},
-        "whole": {"from": "fetch/base", "bits": 8, "activations": 8, "calibration_rows": 4},
-        "mixed": {"from": "fetch/base", "bits": 4, "activations": 8},
         "orphan": {"from": "finetune/none", "bits": 8},
     }
     Path("params.yaml").write_text(yaml.safe_dump({"task": TASK, "quantize": variants}))
@@ -54,20 +52,6 @@ def test_wrong_settings_are_all_named_before_any_work(checkout: Path) -> None:
         "quantize.odd.colour",
     ]
     assert not (checkout / "models/quantize").exists()
-
-
-def test_activations_are_calibrated_on_training_rows(checkout: Path) -> None:
-    tiny_model(Path("models/fetch/base"), layers=2)
-
-    main(["whole"])
-
-    report = json.loads((checkout / "models/quantize/whole/report.json").read_text())
-    assert (report["bits"], report["activations"]) == (8, 8)
-
-
-def test_mix_that_the_engine_lacks_is_refused(checkout: Path) -> None:
-    with pytest.raises(ConfigError, match="activations: 8 needs bits: 8"):
-        main(["mixed"])
 
 
 def test_missing_parent_is_named(checkout: Path) -> None:
