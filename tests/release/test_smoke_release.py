@@ -156,11 +156,7 @@ def test_bento_answers_the_openai_client_streaming_and_not(address: str) -> None
 
 
 def test_bento_gives_the_evaluated_answers(released: Released, address: str) -> None:
-    """Evaluation and serving are the same, and so are their answers on the locked test.
-
-    397 of 400 were when first measured. Near ties of a model tuned for twelve steps, rounded
-    differently in other batches, are the suspected cause and not shown to be it; the goal is 99.5%.
-    """
+    """Evaluation and serving are the same, and so are their answers on the locked test."""
     stored = released.checkout / ".stillhouse/cache"
     assert stored.is_dir()
     subprocess.run(
@@ -186,4 +182,4 @@ def test_bento_gives_the_evaluated_answers(released: Released, address: str) -> 
         served = list(clients.map(predict, rows))
     expected = [told[released.gate["chosen"], row["id"]] for row in rows]
     same = sum(a == b for a, b in zip(served, expected, strict=True))
-    assert same >= 0.98 * len(rows)
+    assert same >= 0.995 * len(rows)
