@@ -83,9 +83,12 @@ def test_killing_dvc_alone_leaves_no_stage_behind(house: House) -> None:
 
 
 FLOW = """
+import signal
 import sys
 from pathlib import Path
 from flows import stage
+# Where a shell runs the tests in its background, they and all they start ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 root = Path(sys.argv[1])
 log = Path(sys.argv[2])
 stage.reproduce(stage.Job("fetch@weights", "toy-smoke-1", root, log, 60), print)
