@@ -69,13 +69,15 @@ def _keep_the_teacher(
     run: Run, config: GateConfig, teacher: Evaluation, selected: Selection
 ) -> GateReport:
     reasons = ["keep the teacher: no candidate qualifies, so the locked test was not looked at"]
+    if selected.undecided is not None:
+        reasons.append(_too_small(selected, config))
     reasons += [f"{each.name} was {each.decision}" for each in selected.considered]
     if not selected.considered:
         reasons.append("no entry of evaluate.candidates has the role candidate")
     return GateReport(
         workload=run.workload,
         budget=run.budget,
-        verdict="fail",
+        verdict="fail" if selected.undecided is None else "inconclusive",
         reasons=tuple(reasons),
         chosen=None,
         teacher=_side(teacher, teacher.quality, "validation"),
@@ -86,10 +88,18 @@ def _keep_the_teacher(
         max_cost_ratio=config.max_cost_ratio,
         cost_ratios={},
         currency=teacher.cost.currency,
-        required_items=None,
+        required_items=selected.required_items,
         test=None,
         data_hash=run.data_hash,
         considered=selected.considered,
+    )
+
+
+def _too_small(selected: Selection, config: GateConfig) -> str:
+    return (
+        f"{selected.undecided} may be good enough, but a locked test of this size is unlikely to "
+        f"show it; about {selected.required_items:,} items would with "
+        f"{config.min_pass_probability:.0%} probability"
     )
 
 
@@ -150,7 +160,7 @@ def _count(file: Path) -> int:
 
 
 def _quality(answers: Sequence[Prediction], config: GateConfig) -> Quality:
-    right = sum(answer.correct for answer in answers)
+    right = sum(answer.score == 1 for answer in answers)
     share = intervals.proportion(right, len(answers), config.confidence)
     return Quality(n=len(answers), confidence=config.confidence, **share._asdict())
 

@@ -7,6 +7,7 @@ Everything here is judged on validation; of the locked test only the number of i
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -39,10 +40,18 @@ class Judged(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """The candidate for the locked test, if any, and what was thought of each, cheapest first."""
+    """The candidate for the locked test, if any, and what was thought of each, cheapest first.
+
+    Attributes:
+        undecided: where none was chosen, one that may well be good enough, but not so that a test
+            of this size would show it.
+        required_items: test items that would, if validation tells the truth.
+    """
 
     chosen: Evaluated | None
     considered: tuple[Considered, ...]
+    undecided: str | None
+    required_items: int | None
 
 
 def choose(
@@ -56,12 +65,28 @@ def choose(
     judged = [_judge(teacher, candidate, config, test_items) for candidate in candidates]
     judged.sort(key=lambda each: (each.cost_ratio, each.evaluated.report.name))
     chosen = next((each for each in judged if not each.lacks), None)
+    unknown = None if chosen else _undecided(judged, config, test_items)
     return Selection(
         chosen=chosen.evaluated if chosen else None,
         considered=tuple(_considered(each, chosen) for each in judged),
+        undecided=unknown.evaluated.report.name if unknown else None,
+        required_items=items_needed(unknown.pairs, config) if unknown else None,
     )
 
 
+def _undecided(judged: Sequence[Judged], config: GateConfig, test_items: int) -> Judged | None:
+    """The likeliest of those that lack nothing but a larger test."""
+    able = [
+        each
+        for each in judged
+        if each.cost_ratio <= config.max_cost_ratio
+        and each.pairs.difference > -config.margin
+        and (items_needed(each.pairs, config) or 0) > test_items
+    ]
+    return max(able, key=lambda each: each.pass_probability, default=None)
+
+
+@lru_cache
 def pass_probability(pairs: Pairs, test_items: int, margin: float, confidence: float) -> float:
     """Chance that the locked test shows non-inferiority, given what validation showed.
 

@@ -100,6 +100,18 @@ def test_the_locked_test_is_not_looked_at_when_nothing_qualifies(tmp_path: Path)
     assert "it costs 0.500 of the teacher's price, and at most 0.167 is allowed" in reasons
 
 
+def test_a_test_too_small_for_an_equal_candidate_is_inconclusive(tmp_path: Path) -> None:
+    given = run(locked_test(tmp_path, 50), like_teacher("equal", 0.001))
+    report = decide(given, CONFIG, never).report
+    assert (report.verdict, report.chosen, report.test) == ("inconclusive", None, None)
+    assert report.required_items is not None
+    assert report.required_items > 50
+    needed = f"about {report.required_items:,} items would with 80% probability"
+    assert any(
+        "equal may be good enough" in reason and needed in reason for reason in report.reasons
+    )
+
+
 def test_no_candidate_at_all_keeps_the_teacher(tmp_path: Path) -> None:
     report = decide(run(locked_test(tmp_path, 10)), CONFIG, never).report
     assert report.verdict == "fail"

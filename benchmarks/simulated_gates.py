@@ -1,0 +1,175 @@
+"""How often the gate is wrong: thousands of gates whose truth is known.
+
+    .venv/bin/python -m benchmarks.simulated_gates
+
+The gate itself decides, on made-up answers: it chooses on validation, then looks at a locked test
+once. Told are the shares of passes with exact binomial bounds (Clopper and Pearson 1934): false
+ones where every candidate is truly at the margin, true ones where it is truly the teacher's equal.
+Writes benchmarks/results/simulated-gates.json.
+"""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from benchmarks.release import RESULTS
+from tasks import records, stage
+from tasks.candidates_table import Evaluation, Role, Verdict
+from tasks.errors import StillhouseError
+from tasks.gate.config import GateConfig
+from tasks.gate.decide import Run, decide
+from tasks.gate.selection import Evaluated
+from tasks.progress import Progress
+from tasks.records import Prediction, Record
+
+RESULT = RESULTS / "simulated-gates.json"
+GATES = 2000
+CONFIDENCE = 0.95
+TEACHER_WRONG = 0.12
+DISCORDANCE = 0.09
+"""As in the demo: shares of items that the teacher gets wrong, and that one of two gets right."""
+
+CONFIG = GateConfig(
+    teacher="teacher",
+    margin=0.03,
+    confidence=CONFIDENCE,
+    max_cost_ratio=0.5,
+    # The least that may be asked: the more candidates are put to the test, the more can go wrong.
+    min_pass_probability=0.5,
+)
+
+
+class World(NamedTuple):
+    """What is true, and how much of it a gate sees.
+
+    Attributes:
+        difference: every candidate's share of right answers minus the teacher's.
+        candidates: how many there are, each wrong on items of its own.
+    """
+
+    difference: float
+    candidates: int = 1
+    validation_items: int = 500
+    test_items: int = 1500
+
+
+WORLDS = {
+    "at the margin, one candidate": World(-CONFIG.margin),
+    "at the margin, ten candidates": World(-CONFIG.margin, candidates=10),
+    "equal to the teacher": World(0.0),
+    "equal to the teacher, 50 test items": World(0.0, test_items=50),
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Simulate every world, print and write; takes no arguments."""
+    if arguments:
+        raise StillhouseError("usage: python -m benchmarks.simulated_gates (no arguments)")
+    result = {
+        name: world._asdict() | summary(simulate(world, GATES)) for name, world in WORLDS.items()
+    }
+    records.write_report(RESULT, result)
+    print(json.dumps(result, indent=2))
+
+
+def simulate(world: World, gates: int, seed: int = 0) -> Counter[Verdict]:
+    """The verdicts of `gates` independent gates in one world."""
+    generator = np.random.default_rng(seed)
+    verdicts: Counter[Verdict] = Counter()
+    progress = Progress("simulate", gates)
+    with tempfile.TemporaryDirectory() as folder:
+        test = Path(folder) / "test.jsonl"
+        records.write(test, _items(world.test_items))
+        for _ in range(gates):
+            verdicts[_gate(world, test, generator)] += 1
+            progress.advance()
+    return verdicts
+
+
+def summary(verdicts: Counter[Verdict]) -> dict[str, Any]:
+    """Counts, and the share of passes with its exact interval."""
+    gates = verdicts.total()
+    found = stats.binomtest(verdicts["pass"], gates)
+    exact = found.proportion_ci(CONFIDENCE, method="exact")
+    return {
+        "gates": gates,
+        "verdicts": dict(verdicts),
+        "passes": {"value": verdicts["pass"] / gates, "low": exact.low, "high": exact.high},
+    }
+
+
+def _gate(world: World, test: Path, generator: np.random.Generator) -> Verdict:
+    names = ["teacher", *(f"candidate-{n}" for n in range(world.candidates))]
+    seen = _right(world, world.validation_items, generator)  # (1 + C, V)
+    locked = dict(zip(names, _right(world, world.test_items, generator), strict=True))
+    # All cost the same, so that the gate is free to take whichever looks best by name alone.
+    evaluated = {
+        name: Evaluated(
+            _evaluation(name, "teacher" if name == "teacher" else "candidate"), _answers(row)
+        )
+        for name, row in zip(names, seen, strict=True)
+    }
+    run = Run("simulated", "quick", evaluated, test, data_hash="")
+    return decide(run, CONFIG, lambda side, _: _answers(locked[side.name])).report.verdict
+
+
+def _right(world: World, items: int, generator: np.random.Generator) -> NDArray[np.bool_]:
+    """Who is right on what, (1 + C, items): the teacher first, each candidate differing from it."""
+    gain, loss = (DISCORDANCE + world.difference) / 2, (DISCORDANCE - world.difference) / 2
+    teacher = generator.random(items) >= TEACHER_WRONG
+    differs = np.where(teacher, loss / (1 - TEACHER_WRONG), gain / TEACHER_WRONG)
+    flipped = generator.random((world.candidates, items)) < differs
+    return np.vstack([teacher, teacher ^ flipped])
+
+
+def _answers(right: Sequence[bool] | NDArray[np.bool_]) -> list[Prediction]:
+    return [_PREDICTIONS[item, bool(is_right)] for item, is_right in enumerate(right)]
+
+
+_PREDICTIONS = {
+    (item, right): Prediction(
+        id=f"{item:05}", reference="yes", answer="yes" if right else "no", score=float(right)
+    )
+    for item in range(max(max(w.validation_items, w.test_items) for w in WORLDS.values()))
+    for right in (True, False)
+}
+
+
+def _items(count: int) -> list[Record]:
+    return [
+        Record(id=f"{item:05}", group="", fields={}, messages=[], prompt="", reference="yes")
+        for item in range(count)
+    ]
+
+
+def _evaluation(name: str, role: Role) -> Evaluation:
+    """Costs and quality are not what is simulated: all candidates cost a tenth of the teacher."""
+    cost = 1.0 if role == "teacher" else 0.1
+    return Evaluation.model_validate(
+        {
+            "name": name,
+            "candidate": name,
+            "engine": "simulated",
+            "role": role,
+            "quality": {"n": 1, "value": 0.0, "low": 0.0, "high": 0.0},
+            "performance": {
+                "requests_per_second": {"value": 1.0, "low": None, "high": None},
+                "latency_ms": {"p50": 1.0, "p95": 1.0},
+            },
+            "cost": {
+                "price_per_hour": 1.0,
+                "per_1000_requests": {"value": cost, "low": None, "high": None},
+            },
+        }
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(stage.run(main))
