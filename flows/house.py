@@ -92,11 +92,11 @@ def ui() -> int:
 
 
 def serve() -> int:
-    """Serve the newest Bento in the foreground until Ctrl-C."""
+    """Serve the champion, or else the newest Bento, in the foreground until Ctrl-C."""
     port = settings.serve_port()
     _require_free(port, "STILLHOUSE_SERVE_PORT", "make serve")
     os.environ.update(settings.environment())
-    return serving.serve(serving.newest_bento(), port, CONSOLE)
+    return serving.serve(serving.bento_to_serve(), port, CONSOLE)
 
 
 def stop() -> int:

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from flows import pids, reuse, stage, summary, worktree
 from flows.output import Output
+from flows.registry import Registry
 from flows.worktree import Worktree
 from tasks import candidates_table, paths
 from tasks.errors import StillhouseError
@@ -87,7 +88,7 @@ def release(
             differ, never the gate.
         overrides: Parameters that differ from the workload file, each a dotted key with its
             value, for example {"finetune.lora.rank": 8}. At most 50.
-        promote: When the verdict is pass, tag the run's commit as release/<workload>/<n>.
+        promote: When the verdict is pass, put the new version into use, as the flow promote does.
     """
     pids.write(f"run-{runtime.flow_run.id}", os.getpid())
     try:
@@ -150,17 +151,23 @@ def _finish(workload: str, house: Worktree, promote: bool) -> State[str]:
     create_markdown_artifact(text, key=f"release-{workload}", description=headline)
     rows = [dict(record) for record in summary.records(table)]
     create_table_artifact(rows, key=f"candidates-{workload}", description=headline)
-    if promote:
-        logger.info(_promote(workload, house, table.gate.verdict))
+    if table.gate.verdict == "pass":
+        logger.info(_register(workload, house, headline, promote))
     house.drop_outputs()
     logger.info("verdict %s", headline)
     return Completed(message=headline, data=table.gate.verdict)
 
 
-def _promote(workload: str, house: Worktree, verdict: str) -> str:
-    if verdict != "pass":
-        return f"not promoted: the verdict is {verdict}"
-    return f"promoted: {house.tag_release(workload)}"
+def _register(workload: str, house: Worktree, headline: str, promote: bool) -> str:
+    bento = summary.bento_tag(house.root)
+    if bento is None:
+        raise StillhouseError(f"{house.root}: the verdict is pass, but no Bento was packaged")
+    registry = Registry(house.checkout, workload)
+    version = registry.register(house.head(), bento, f"{house.name}: {headline}")
+    if not promote:
+        return f"registered as {workload} {version}; the flow promote puts it into use"
+    registry.promote(version, f"promoted by {house.name}")
+    return f"registered as {workload} {version} and put into use"
 
 
 def _job(target: str, house: Worktree, minutes: float) -> stage.Job:

@@ -1,4 +1,4 @@
-"""Serve what a run packaged.
+"""Serve what a run packaged: the champion, or the newest before there is one.
 
 .stillhouse/runs/<flow run id>/models/package/sentiment.tar
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from flows import pids, settings
+from flows.registry import Registry
 from tasks import candidates_table, paths
 from tasks.errors import StillhouseError
 
@@ -31,18 +32,26 @@ Serving {tag} on {url} (Ctrl-C ends it). When it is ready, in another terminal:
 """
 
 
-def newest_bento() -> Path:
-    """The package of the newest run whose verdict is pass.
+def bento_to_serve() -> Path:
+    """The package of the champion; before the first promotion, of the newest run that passed.
 
     Raises:
-        StillhouseError: no run has passed yet.
+        StillhouseError: no run has passed yet, or the champion's package is gone.
     """
-    found = [path.absolute() for path in Path.cwd().glob(f"{paths.PACKAGE}/*.tar")]
-    found += (paths.state() / "runs").glob(f"*/{paths.PACKAGE}/*.tar")
-    passed = [path for path in found if _passed(path.parents[2])]
+    passed = _packages()
     if not passed:
         raise StillhouseError("no run has packaged a Bento yet: type `make demo` first")
-    return max(passed, key=lambda path: path.stat().st_mtime)
+    newest = max(passed, key=lambda path: path.stat().st_mtime)
+    champion = Registry(Path.cwd(), newest.stem).champion_bento()
+    if champion is None:
+        return newest
+    for archive in passed:
+        if _tag(archive) == champion:
+            return archive
+    raise StillhouseError(
+        f"{champion} is in use, but its package is in no run's folder any more: promote another "
+        f"version of {newest.stem}, or restore the folder in {paths.state() / 'runs'}"
+    )
 
 
 def serve(archive: Path, port: int, console: Console) -> int:
@@ -70,6 +79,12 @@ def serve(archive: Path, port: int, console: Console) -> int:
         return 0
     finally:
         pids.forget("serve")
+
+
+def _packages() -> list[Path]:
+    found = [path.absolute() for path in Path.cwd().glob(f"{paths.PACKAGE}/*.tar")]
+    found += (paths.state() / "runs").glob(f"*/{paths.PACKAGE}/*.tar")
+    return [path for path in found if _passed(path.parents[2])]
 
 
 def _passed(root: Path) -> bool:

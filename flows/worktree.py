@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,19 +64,6 @@ class Worktree:
         """The commit that the run is at."""
         return git(self.root, "rev-parse", "HEAD")
 
-    def tag_release(self, workload: str) -> str:
-        """Tag the run's last commit as release/<workload>/<n>; the same commit keeps its tag."""
-        with exclusive(_git_lock(), self.name, _wait_silently):
-            pattern = f"release/{workload}/*"
-            present = git(self.root, "tag", "--list", pattern, "--points-at", "HEAD").split()
-            if present:
-                return present[-1]
-            taken = git(self.root, "tag", "--list", pattern).split()
-            number = 1 + max((int(t.rsplit("/", 1)[1]) for t in taken), default=0)
-            tag = f"release/{workload}/{number}"
-            git(self.root, "tag", "--annotate", tag, "--message", f"Promoted by {self.name}")
-        return tag
-
     def drop_outputs(self) -> None:
         """Remove what DVC's cache holds too, but for the package."""
         kept = {self.root / path for path in KEPT}
@@ -110,7 +98,7 @@ def open_worktree(
         GitError: the checkout is no git repository with a commit.
     """
     root = folder_of(run)
-    with exclusive(_git_lock(), run, _wait_silently):
+    with alone(run):
         if not git_succeeds(checkout, "rev-parse", "--verify", "HEAD^{commit}"):
             raise GitError(f"{checkout}: not a git repository with a commit; make one, then retry")
         resumed = begun(checkout, run)
@@ -122,6 +110,11 @@ def open_worktree(
             _commit_all(root, f"run {name}\n\n{_mark(run)}")
     subject = git(root, "log", "--format=%s", "--grep", _mark(run)).splitlines()[0]
     return Worktree(root, subject.removeprefix("run "), checkout)
+
+
+def alone(holder: str) -> AbstractContextManager[int]:
+    """Nobody else of the house changes branches or tags meanwhile."""
+    return exclusive(paths.state() / "locks" / "git", holder, _wait_silently)
 
 
 def link_dvc(root: Path, checkout: Path) -> None:
@@ -219,10 +212,6 @@ def _next_number(checkout: Path, prefix: str) -> int:
     subjects = git(checkout, "log", "--branches=run/*", "--format=%s").splitlines()
     numbers = [int(match[1]) for subject in subjects if (match := wanted.match(subject))]
     return max(numbers, default=0) + 1
-
-
-def _git_lock() -> Path:
-    return paths.state() / "locks" / "git"
 
 
 def _state(name: str) -> Path:

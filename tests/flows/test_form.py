@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from prefect import Flow
 from prefect.exceptions import ParameterTypeError
 
+from flows.promotion import promote, rollback
 from flows.release import release
 
 
@@ -38,3 +40,14 @@ def test_the_budget_is_a_choice() -> None:
 def test_wrong_values_are_refused_before_a_run_starts(wrong: dict[str, Any]) -> None:
     with pytest.raises(ParameterTypeError):
         release.validate_parameters(wrong)
+
+
+@pytest.mark.parametrize("flow", [promote, rollback])
+def test_a_change_of_what_is_in_use_asks_for_a_reason(flow: Flow[..., object]) -> None:
+    form = flow.parameters.model_dump()
+    for name, field in form["properties"].items():
+        assert field["title"] != name, name
+        assert len(field["description"]) > 15, name
+    assert "reason" in form["required"]
+    with pytest.raises(ParameterTypeError):
+        flow.validate_parameters({"workload": "sentiment", "reason": ""})

@@ -38,9 +38,11 @@ class Running(NamedTuple):
         )
 
     def start(self, **parameters: Any) -> str:
-        found = httpx.get(f"{self.api}/deployments/name/release/release").json()
-        given = {"workload": "toy", "budget": "smoke", **parameters}
-        body = {"parameters": given, "state": {"type": "SCHEDULED"}}
+        return self.start_flow("release", {"workload": "toy", "budget": "smoke", **parameters})
+
+    def start_flow(self, name: str, parameters: dict[str, Any]) -> str:
+        found = httpx.get(f"{self.api}/deployments/name/{name}/{name}").json()
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
         while True:
             answer = httpx.post(f"{self.api}/deployments/{found['id']}/create_flow_run", json=body)
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # SQLite is busy: ask again
@@ -140,11 +142,23 @@ def test_a_second_run_measures_nothing_again_and_shows_the_same(running: Running
     assert '"candidate": "small"' in kinds["table"]["data"]
     root = running.worktree(run)
     assert git(root, "status", "--porcelain") == ""
-    assert git(root, "tag", "--points-at", "HEAD") == "release/toy/1"
+    # The same Bento is the same version, and now it is in use.
+    assert git(root, "tag", "--list").split() == ["toy#champion#1", "toy@v0.0.1"]
     assert git(root, "show", "HEAD:reports/gate.json")
     assert (root / "reports/release.html").exists()
     assert (root / "models/package").exists()
     assert not (root / "models/fetch").exists()
+
+
+def test_a_version_is_promoted_and_rolled_back_by_flows(running: Running) -> None:
+    run = running.start_flow("promote", {"workload": "toy", "reason": "it passed"})
+    state = running.ended(run)
+    assert (state["type"], state["message"]) == ("COMPLETED", "toy v0.0.1 is in use")
+    [trail] = running.artifacts(run)
+    assert "toy:abc" in trail["data"]
+    state = running.ended(running.start_flow("rollback", {"workload": "toy", "reason": "regret"}))
+    assert state["type"] == "FAILED"
+    assert "nothing was in use before" in state["message"]
 
 
 def test_set_up_makes_pools_deployments_and_the_automation_for_dead_runs(

@@ -87,13 +87,6 @@ def test_commits_have_an_author_where_git_knows_none(
     assert git(made.root, "log", "-1", "--format=%an") == "Stillhouse"
 
 
-def test_promotion_tags_a_commit_once(house: House) -> None:
-    made = worktree.open_worktree(house.root, "a", "toy-smoke", write_params)
-    other = worktree.open_worktree(house.root, "b", "toy-smoke", write_params)
-    tags = [made.tag_release("toy"), made.tag_release("toy"), other.tag_release("toy")]
-    assert tags == ["release/toy/1", "release/toy/1", "release/toy/2"]
-
-
 def test_a_finished_run_keeps_the_package_and_what_git_tracks(house: House) -> None:
     made = worktree.open_worktree(house.root, "a", "toy-smoke", write_params)
     for folder in ("models/package", "models/finetune/lora", "data/prepared"):
