@@ -5,10 +5,10 @@ task:
   labels: [negative, positive]
   input_fields: [text]
   prompt: {system: "Is this movie review positive or negative?", user: "{text}"}
-  metric: accuracy
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -28,24 +28,65 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
+Kind = Literal["classification", "extraction", "translation", "summarization", "chat"]
+"""Shape of the answer: a label, JSON, a text in another language, a shorter text, any text."""
+
+METRICS: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "classification": ("accuracy", "macro_f1"),
+    "extraction": ("field_f1", "exact_match", "json_validity"),
+    "translation": ("chrf", "bleu", "exact_match"),
+    "summarization": ("rouge_l", "rouge_1", "rouge_2", "chrf"),
+    "chat": ("chrf", "rouge_l", "exact_match"),
+}
+"""What is reported of each kind of task; the first is its metric unless the workload names one."""
+
+
 class Task(Config):
     """What the model is asked and how its answer is judged."""
 
-    kind: Literal["classification"] = Field(description="Shape of the answer.")
-    labels: tuple[str, ...] = Field(min_length=2, description="Every answer there is.")
-    input_fields: tuple[str, ...] = Field(min_length=1, description="Fields of a request.")
-    prompt: PromptTemplate = Field(description="Messages that a request becomes.")
-    metric: Literal["accuracy"] = Field(default="accuracy", description="Quality, 0 to 1.")
+    kind: Kind = Field(description="Shape of the answer.")
+    labels: tuple[str, ...] = Field(
+        default=(), description="Every answer there is; for classification, and for nothing else."
+    )
+    answer_schema: dict[str, Any] | None = Field(
+        default=None, description="JSON schema of an answer; for extraction, and for nothing else."
+    )
+    input_fields: tuple[str, ...] = Field(
+        default=(), description="Fields of a request; none where rows hold whole conversations."
+    )
+    prompt: PromptTemplate | None = Field(
+        default=None,
+        description="Messages that the fields become; none where rows hold whole conversations.",
+    )
+    max_answer_tokens: int = Field(default=16, ge=1, le=32768, description="Longest answer.")
+    metric: str | None = Field(
+        default=None,
+        description="Quality, 0 to 1, that candidates are compared by: a name of the kind's "
+        "metrics, or module:function of the workload's folder. By default the kind's first.",
+    )
 
     @model_validator(mode="after")
-    def _labels_differ(self) -> "Task":
+    def _fits_its_kind(self) -> "Task":
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must differ from each other")
+        if (self.kind == "classification") != (len(self.labels) >= 2):
+            raise ValueError("labels: at least two for classification, none for other kinds")
+        if (self.kind == "extraction") != (self.answer_schema is not None):
+            raise ValueError("answer_schema: for extraction, and for nothing else")
+        if (self.prompt is None) != (not self.input_fields):
+            raise ValueError("give prompt and input_fields together, or neither")
+        if self.metric and ":" not in self.metric and self.metric not in METRICS[self.kind]:
+            raise ValueError(f"metric: one of {', '.join(METRICS[self.kind])}, or module:function")
         return self
 
+    @property
+    def primary_metric(self) -> str:
+        """The metric that candidates are compared by."""
+        return self.metric or METRICS[self.kind][0]
+
     def decoding(self) -> Decoding:
-        """Greedy, and only the labels can come out."""
-        return Decoding(max_new_tokens=16, choices=self.labels)
+        """Greedy; of a classification only the labels can come out."""
+        return Decoding(max_new_tokens=self.max_answer_tokens, choices=self.labels or None)
 
 
 class TrainingConfig(Config):

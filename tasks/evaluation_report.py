@@ -38,7 +38,7 @@ class Load(NamedTuple):
 
 def quality(predictions: Sequence[Prediction]) -> dict[str, Any]:
     """Accuracy with its 95% interval."""
-    right = sum(prediction.correct for prediction in predictions)
+    right = sum(prediction.score == 1 for prediction in predictions)
     found = intervals.proportion(right, len(predictions))
     told = found._asdict()
     return {"metric": "accuracy", "n": len(predictions), "confidence": 0.95} | told

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bentos.generator.prompt import Message
 from tasks.errors import DataError
@@ -37,12 +37,18 @@ class Record(Row):
 
 
 class Prediction(Row):
-    """What a candidate answered to one record."""
+    """What a candidate answered to one record.
+
+    Attributes:
+        score: what the task's metric says of the answer, 0 to 1; 1 or 0 where it is right or not.
+        metadata: the record's, by which answers are looked at in slices.
+    """
 
     id: str
     reference: str
     answer: str
-    correct: bool
+    score: float = Field(ge=0, le=1)
+    metadata: dict[str, str] = {}
 
 
 Line = TypeVar("Line", bound=Row)

@@ -87,5 +87,9 @@ async def _ask(
 def _judge(record: Record, text: str) -> Prediction:
     answer = text.strip()
     return Prediction(
-        id=record.id, reference=record.reference, answer=answer, correct=answer == record.reference
+        id=record.id,
+        reference=record.reference,
+        answer=answer,
+        score=float(answer == record.reference),
+        metadata=record.metadata,
     )

@@ -123,6 +123,10 @@ class _Api:
     async def predict(self, request: Request, fields: dict[str, str]) -> Response:
         """The workload's answer to its input fields."""
         decoding = self._serving.decoding
+        if self._serving.prompt is None:
+            raise ApiError(
+                404, "this workload takes whole conversations: POST /v1/chat/completions"
+            )
         prompt = self._encode_messages(messages_for(self._serving.prompt, fields))
         completion = await _while_connected(request, self._engine.complete(prompt, decoding))
         if completion is None:
@@ -148,8 +152,9 @@ class _Api:
             raise ApiError(404, message, "model", "model_not_found")
 
     def _with_system(self, messages: list[Message]) -> list[Message]:
-        system = self._serving.prompt.system
-        if system is None or self._serving.prompt.fields_of(system):
+        template = self._serving.prompt
+        system = template.system if template else None
+        if template is None or system is None or template.fields_of(system):
             return messages
         if any(message["role"] == "system" for message in messages):
             return messages

@@ -40,15 +40,17 @@ class Serving(BaseModel):
     workload: str = Field(min_length=1)
     model_name: str = Field(min_length=1, description="Name of the model in the API.")
     engine: Kind
-    input_fields: tuple[str, ...] = Field(min_length=1, description="Fields of /predict.")
-    prompt: PromptTemplate
+    input_fields: tuple[str, ...] = Field(
+        description="Fields of /predict; none where requests are whole conversations."
+    )
+    prompt: PromptTemplate | None = Field(description="What the fields of /predict become.")
     decoding: Decoding
     prefix_caching: bool = Field(default=False, description="Keep past prompts' caches.")
     facts: Facts = Facts()
 
     @model_validator(mode="after")
     def _prompt_uses_input_fields(self) -> "Serving":
-        unknown = self.prompt.fields - set(self.input_fields)
+        unknown = self.prompt.fields - set(self.input_fields) if self.prompt else set()
         if unknown:
             raise ValueError(f"prompt uses {sorted(unknown)}, which are not in input_fields")
         return self

@@ -31,9 +31,14 @@ def evaluate(
         sent = time.perf_counter()
         answer = str(model.predict([text(row)])[0])
         latencies.append(time.perf_counter() - sent)
-        correct = answer == row.reference
         predictions.append(
-            Prediction(id=row.id, reference=row.reference, answer=answer, correct=correct)
+            Prediction(
+                id=row.id,
+                reference=row.reference,
+                answer=answer,
+                score=float(answer == row.reference),
+                metadata=row.metadata,
+            )
         )
     share = max(1, len(latencies) // measure.repeats)
     shares = [

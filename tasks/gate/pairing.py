@@ -54,7 +54,7 @@ def pair(
             f"{_some(differing)}: evaluate both again on the same split"
         )
     gains, losses = intervals.discordant(
-        [one[key].correct for key in one], [other[key].correct for key in one]
+        [one[key].score == 1 for key in one], [other[key].score == 1 for key in one]
     )
     return Pairs(gains, losses, len(one))
 

@@ -68,7 +68,7 @@ def _package(
             commit=_commit(folder),
             data_hash=gate.data_hash,
             model_hash=chosen.model_hash,
-            metric=task.metric,
+            metric=task.primary_metric,
             quality=chosen.quality.value,
             cost_per_1000_requests=chosen.cost_per_1000,
             currency=gate.currency,

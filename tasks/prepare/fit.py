@@ -26,7 +26,7 @@ def differences(config: Prepare, task: Task, file: str) -> list[Problem]:
     if set(config.fields) != set(task.input_fields):
         remedy = f"must name the input fields of the task: {', '.join(task.input_fields)}"
         found.append(Problem(file, "prepare.fields", ", ".join(config.fields), remedy))
-    unknown = sorted(task.prompt.fields - set(task.input_fields))
+    unknown = sorted(task.prompt.fields - set(task.input_fields)) if task.prompt else []
     if unknown:
         remedy = f"not in task.input_fields ({', '.join(task.input_fields)}); mend the prompt"
         found.append(Problem(file, "task.prompt", ", ".join(unknown), remedy))

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bentos.generator.prompt import Renderer, messages_for
+from bentos.generator.prompt import Message, Renderer, messages_for
 from tasks import paths, records
 from tasks.config import Task
 from tasks.errors import DataError
@@ -159,7 +159,13 @@ def _sides(
 
 
 def _prompt(item: Item, task: Task, renderer: Renderer) -> str:
-    return renderer.render(messages_for(task.prompt, item.fields))
+    return renderer.render(_messages(item, task))
+
+
+def _messages(item: Item, task: Task) -> list[Message]:
+    if task.prompt is None:
+        raise DataError("task.prompt is missing: rows of whole conversations are not read yet")
+    return messages_for(task.prompt, item.fields)
 
 
 def _record(item: Item, task: Task, renderer: Renderer) -> records.Record:
@@ -167,7 +173,7 @@ def _record(item: Item, task: Task, renderer: Renderer) -> records.Record:
         id=item.id,
         group=item.group,
         fields=dict(item.fields),
-        messages=messages_for(task.prompt, item.fields),
+        messages=_messages(item, task),
         prompt=_prompt(item, task, renderer),
         reference=item.reference,
     )

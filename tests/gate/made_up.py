@@ -44,7 +44,7 @@ def answers(n: int, wrong: range = range(0)) -> list[Prediction]:
             id=f"{item:04}",
             reference="positive",
             answer="negative" if item in wrong else "positive",
-            correct=item not in wrong,
+            score=float(item not in wrong),
         )
         for item in range(n)
     ]

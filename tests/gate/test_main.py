@@ -84,7 +84,7 @@ def test_gate_writes_verdict_and_predictions(loaded: list[Path]) -> None:
     lines = (paths.GATE / "predictions.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     assert len(rows) == 800
-    assert set(rows[0]) == {"name", "id", "reference", "answer", "correct"}
+    assert set(rows[0]) == {"name", "id", "reference", "answer", "score", "metadata"}
     assert loaded == [Path("models/quantize/teacher"), Path("models/quantize/small")]
 
 
