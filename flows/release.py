@@ -19,7 +19,7 @@ from prefect.states import Completed, Failed
 from prefect.tasks import Task
 from pydantic import Field
 
-from flows import pids, reuse, stage, summary, worktree
+from flows import looks, pids, reuse, stage, summary, worktree
 from flows.output import Output
 from flows.registry import Registry
 from flows.worktree import Worktree
@@ -146,13 +146,16 @@ def _finish(workload: str, house: Worktree, promote: bool) -> State[str]:
     table = candidates_table.load(house.root)
     if table.gate is None:
         raise StillhouseError(f"{house.root}: the gate has written no report")
-    text = summary.markdown(house.root, table)
+    seen = looks.record(house, table.gate)
+    if seen is not None and seen.exhausted:
+        logger.warning("%s", seen)
+    text = summary.markdown(house.root, table, seen)
     headline = summary.headline(table.gate)
     create_markdown_artifact(text, key=f"release-{workload}", description=headline)
     rows = [dict(record) for record in summary.records(table)]
     create_table_artifact(rows, key=f"candidates-{workload}", description=headline)
     if table.gate.verdict == "pass":
-        logger.info(_register(workload, house, headline, promote))
+        logger.info(_register(workload, house, headline, promote and not (seen and seen.exhausted)))
     house.drop_outputs()
     logger.info("verdict %s", headline)
     return Completed(message=headline, data=table.gate.verdict)

@@ -7,6 +7,7 @@ import base64
 import json
 from pathlib import Path
 
+from flows.looks import Looks
 from tasks import candidates_table, paths
 from tasks.candidates_table import HEADER, GateReport, Table
 
@@ -27,7 +28,7 @@ def headline(gate: GateReport) -> str:
     return f"{gate.verdict}: {words}"
 
 
-def markdown(root: Path, table: Table) -> str:
+def markdown(root: Path, table: Table, looks: Looks | None) -> str:
     """The whole summary, the plot inlined, so that the artifact needs no file."""
     parts = []
     if table.gate is not None:
@@ -37,6 +38,8 @@ def markdown(root: Path, table: Table) -> str:
         "Quality and cost with their 95% intervals; the chosen candidate in bold.",
         _plot(root / paths.FRONTIER_PNG),
     ]
+    if looks is not None:
+        parts.append(f"{looks}.")
     tag = bento_tag(root)
     if tag is not None:
         parts.append(f"Bento: `{tag}`")

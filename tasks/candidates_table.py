@@ -135,10 +135,17 @@ class Considered(Facts):
 
 
 class LockedTest(Facts):
-    """The locked test split: number of items and content hash."""
+    """The locked test split.
+
+    Attributes:
+        n: number of items.
+        sha256: of the file.
+        sketch: of the items' ids; see tasks/sketch.py.
+    """
 
     n: int
     sha256: str
+    sketch: tuple[str, ...] = ()
 
 
 class GateReport(Facts):
@@ -146,7 +153,8 @@ class GateReport(Facts):
 
     Costs are in `currency` per 1,000 requests. `cost_ratio` is candidate / teacher and must not
     exceed `max_cost_ratio`; `cost_ratios` say how many times cheaper the chosen candidate is
-    than each reference. `test` is None when the locked test was not looked at.
+    than each reference. `test` is None when the locked test was not looked at, which may happen
+    `max_looks` times.
     """
 
     workload: str
@@ -164,6 +172,7 @@ class GateReport(Facts):
     currency: str
     required_items: int | None
     test: LockedTest | None
+    max_looks: int = 5
     data_hash: str
     considered: tuple[Considered, ...]
 

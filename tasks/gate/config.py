@@ -27,6 +27,12 @@ class GateConfig(Config):
         le=0.99,
         description="Chance of passing the locked test, judged on validation, to be put to it.",
     )
+    max_looks: int = Field(
+        default=5,
+        ge=1,
+        le=100,
+        description="Looks at one locked test, over all runs, before it should be refreshed.",
+    )
     cost_references: tuple[VariantName, ...] = Field(
         default=(), description="Evaluated entries whose cost is set beside the chosen one's."
     )

@@ -18,6 +18,7 @@ from tasks.gate.config import GateConfig
 from tasks.gate.pairing import pair
 from tasks.gate.selection import Evaluated, Selection
 from tasks.records import Prediction, Record
+from tasks.sketch import sketch
 
 Answers = Mapping[str, Sequence[Prediction]]
 Answer = Callable[[Evaluation, Sequence[Record]], Sequence[Prediction]]
@@ -90,6 +91,7 @@ def _keep_the_teacher(
         currency=teacher.cost.currency,
         required_items=selected.required_items,
         test=None,
+        max_looks=config.max_looks,
         data_hash=run.data_hash,
         considered=selected.considered,
     )
@@ -135,7 +137,12 @@ def _judged(
         },
         currency=candidate.cost.currency,
         required_items=judgement.required_items,
-        test=LockedTest(n=pairs.n, sha256=lineage.sha256(run.locked_test)),
+        test=LockedTest(
+            n=pairs.n,
+            sha256=lineage.sha256(run.locked_test),
+            sketch=sketch(answer.id for answer in answers[teacher.name]),
+        ),
+        max_looks=config.max_looks,
         data_hash=run.data_hash,
         considered=selected.considered,
     )

@@ -13,7 +13,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TOY = Path(__file__).parent / "toy"
-SHARED = ("__init__", "errors", "paths", "params", "progress", "stage", "candidates_table")
+SHARED = (
+    "__init__",
+    "errors",
+    "paths",
+    "params",
+    "progress",
+    "stage",
+    "candidates_table",
+    "sketch",
+)
 
 
 class House(NamedTuple):

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 from flows import summary
+from flows.looks import Looks
 from tasks import candidates_table
 from tests.flows.toy.tasks import step
 
@@ -20,12 +21,13 @@ def finished(root: Path) -> Path:
 
 def test_a_summary_holds_verdict_table_reasons_plot_and_report(tmp_path: Path) -> None:
     root = finished(tmp_path)
-    text = summary.markdown(root, candidates_table.load(root))
+    text = summary.markdown(root, candidates_table.load(root), Looks(2, 5))
     assert "## pass: small is no worse than teacher by more than 0.03, at 20% of its cost" in text
     assert "- small is no worse than teacher" in text
     assert "data:image/png;base64,iVBOR" in text
     assert (root / "reports/release.html").as_uri() in text
     assert "toy:abc" in text
+    assert "looked at 2 times; 5 are allowed." in text
     assert "0.900 (0.850-0.940)" in text
 
 
@@ -39,7 +41,7 @@ def test_a_run_without_plot_or_package_still_has_a_summary(tmp_path: Path) -> No
     root = finished(tmp_path)
     (root / "reports/frontier.png").unlink()
     (root / "reports/package.json").unlink()
-    text = summary.markdown(root, candidates_table.load(root))
+    text = summary.markdown(root, candidates_table.load(root), Looks(2, 5))
     assert "base64" not in text
     assert "Bento" not in text
     assert summary.bento_tag(root) is None

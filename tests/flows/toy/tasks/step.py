@@ -113,7 +113,8 @@ def gate() -> dict[str, Any]:
         "cost_ratios": {"teacher": 5.0},
         "currency": "USD",
         "required_items": None,
-        "test": {"n": 1000, "sha256": "0"},
+        "test": {"n": 1000, "sha256": "0", "sketch": ["1", "2", "3"]},
+        "max_looks": 1,
         "data_hash": "0",
         "considered": [],
     }
