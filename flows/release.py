@@ -19,7 +19,8 @@ from prefect.states import Completed, Failed
 from prefect.tasks import Task
 from pydantic import Field
 
-from flows import looks, pids, reuse, stage, summary, worktree
+from flows import champion, looks, pids, reuse, stage, summary, worktree
+from flows.champion import Champion
 from flows.output import Output
 from flows.registry import Registry
 from flows.worktree import Worktree
@@ -103,14 +104,20 @@ def _release(
 ) -> State[str]:
     logger = get_run_logger()
     checkout, run = Path.cwd(), str(runtime.flow_run.id)
-    source = worktree.folder_of(run) if worktree.begun(checkout, run) else checkout
-    resolved = resolve(workload, budget, overrides, source, local=checkout)
+    if worktree.begun(checkout, run):
+        source, rival = worktree.folder_of(run), champion.of_run(worktree.folder_of(run))
+    else:
+        source, rival = checkout, champion.in_use(checkout, workload)
+    told = {**overrides, **(rival.parameters() if rival else {})}
+    resolved = resolve(workload, budget, told, source, local=checkout)
     for file in worktree.uncommitted(checkout):
         logger.warning("%s has uncommitted changes: the run takes code from HEAD", file)
-    prepare = partial(_write_parameters, checkout, workload, budget, overrides)
+    prepare = partial(_write_parameters, checkout, workload, budget, told, rival)
     house = worktree.open_worktree(checkout, run, f"{workload}-{budget}", prepare)
     _name_run(house.name)
     logger.info("%s works in %s", house.name, house.root)
+    if rival is not None:
+        logger.info("%s %s is in use: what takes its place must be better", workload, rival.version)
     minutes = float(os.environ.get("STILLHOUSE_STAGE_MINUTES", STAGE_MINUTES[budget]))
     refs = resolved.stages
     finished = reuse.up_to_date(
@@ -125,13 +132,20 @@ def _release(
 
 
 def _write_parameters(
-    checkout: Path, workload: str, budget: Budget, overrides: Mapping[str, object], root: Path
+    checkout: Path,
+    workload: str,
+    budget: Budget,
+    overrides: Mapping[str, object],
+    rival: Champion | None,
+    root: Path,
 ) -> None:
-    """Give the worktree the workload file as it stands in the checkout, and params.yaml."""
+    """Give the worktree workload file, params.yaml and champion as they are at the start."""
     file = paths.WORKLOADS / f"{workload}.yaml"
     (root / file).parent.mkdir(exist_ok=True)
     shutil.copyfile(checkout / file, root / file)
     resolve(workload, budget, overrides, root, local=checkout).write(root / paths.PARAMS)
+    if rival is not None:
+        rival.write(root)
 
 
 def _publish(ref: StageRef, house: Worktree) -> None:

@@ -27,7 +27,10 @@ IDENTITY = {
 }
 """Who commits where the user has told git no name."""
 
-COMMITTED = ("dvc.lock", str(paths.PARAMS), str(paths.REPORTS), str(paths.WORKLOADS))
+CHAMPION = "champion.dvc"
+"""Tells DVC of the model in use; see flows/champion.py."""
+
+COMMITTED = ("dvc.lock", CHAMPION, str(paths.PARAMS), str(paths.REPORTS), str(paths.WORKLOADS))
 KEPT = (paths.PACKAGE,)
 """Outputs that stay in a finished run's worktree; the others remain in DVC's cache."""
 

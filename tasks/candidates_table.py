@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tasks import params, paths
 from tasks.errors import DataError
 
-Role = Literal["teacher", "candidate", "baseline"]
+Role = Literal["teacher", "champion", "candidate", "baseline"]
 Verdict = Literal["pass", "fail", "inconclusive"]
 
 
@@ -202,7 +202,7 @@ class TableRow(Facts):
 
 
 class Table(Facts):
-    """Rows in the order teacher, candidates, baselines, each from dear to cheap."""
+    """Rows in the order teacher, champion, candidates, baselines, each from dear to cheap."""
 
     rows: tuple[TableRow, ...]
     gate: GateReport | None
@@ -223,7 +223,7 @@ def load(root: Path) -> Table:
     found = evaluations(root)
     teacher = _teacher(found, gate)
     chosen = gate.chosen if gate else None
-    order: tuple[Role, ...] = ("teacher", "candidate", "baseline")
+    order: tuple[Role, ...] = ("teacher", "champion", "candidate", "baseline")
     found.sort(key=lambda e: (order.index(e.role), -e.cost.per_1000_requests.value, e.name))
     return Table(
         rows=tuple(_row(evaluation, teacher, chosen) for evaluation in found),

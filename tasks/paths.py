@@ -23,6 +23,9 @@ REPORTS = Path("reports")
 RELEASE_HTML = REPORTS / "release.html"
 FRONTIER_PNG = REPORTS / "frontier.png"
 
+CHAMPION = "champion/current"
+"""Candidate in use, which a run takes from the release that made it."""
+
 REPORT = "report.json"
 PREDICTIONS = "predictions.jsonl"
 

@@ -72,6 +72,8 @@ class Workload(Config):
     def candidates(self) -> dict[str, str | None]:
         """Every candidate with its parent; fetched weights have none."""
         found: dict[str, str | None] = {f"fetch/{name}": None for name in self.fetch.weights}
+        if self.gate.champion is not None:
+            found[paths.CHAMPION] = None
         for maker in MAKERS:
             for name, config in getattr(self, maker).items():
                 found[f"{maker}/{name}"] = config.parent
@@ -216,6 +218,11 @@ def _contradictions(workload: Workload, file: str) -> list[Problem]:
     if teachers != [workload.gate.teacher]:
         remedy = f"exactly this entry of evaluate.candidates must have role teacher, not {teachers}"
         found.append(Problem(file, "gate.teacher", workload.gate.teacher, remedy))
+    champions = [n for n, c in workload.evaluate.candidates.items() if c.role == "champion"]
+    named = [workload.gate.champion] if workload.gate.champion else []
+    if champions != named:
+        remedy = f"this entry of evaluate.candidates alone must have role champion, not {champions}"
+        found.append(Problem(file, "gate.champion", str(workload.gate.champion), remedy))
     both = set(workload.baseline) & set(workload.evaluate.candidates)
     if both:
         remedy = "a baseline and an evaluated candidate must not share a name"
@@ -240,6 +247,8 @@ def _references(workload: Workload) -> Iterator[tuple[str, str, str, set[str]]]:
         yield key, entry.candidate, "candidate", set(candidates)
     evaluated = set(workload.evaluate.candidates)
     yield "gate.teacher", workload.gate.teacher, "evaluated candidate", evaluated
+    if workload.gate.champion is not None:
+        yield "gate.champion", workload.gate.champion, "evaluated candidate", evaluated
     for name in workload.gate.cost_references:
         yield "gate.cost_references", name, "evaluated candidate", evaluated
 

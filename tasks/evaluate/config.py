@@ -21,9 +21,10 @@ class EntryConfig(Config):
 
     candidate: CandidateName = Field(description="Whose weights.")
     engine: Kind = Field(description="What runs them.")
-    role: Literal["teacher", "candidate", "baseline"] = Field(
+    role: Literal["teacher", "champion", "candidate", "baseline"] = Field(
         default="candidate",
-        description="teacher: the one in use; candidate: may take its place; baseline: shown only.",
+        description="teacher: the one that all must match; champion: the release in use, which a "
+        "new one must beat; candidate: may take their place; baseline: shown only.",
     )
     rows: int | None = Field(default=None, ge=1, description="Validation rows; all when null.")
 

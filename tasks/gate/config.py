@@ -12,6 +12,11 @@ class GateConfig(Config):
     """Limits of the gate, agreed before anything is measured."""
 
     teacher: VariantName = Field(description="Entry of evaluate.candidates in use today.")
+    champion: VariantName | None = Field(
+        default=None,
+        description="Entry of evaluate.candidates that serves now; a run sets it where the "
+        "registry has a champion.",
+    )
     margin: float = Field(
         gt=0, le=0.5, description="How much less accurate the candidate may be, as a share."
     )

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+import yaml
 
 from tests.flows.conftest import House, alive, build_house, git
 
@@ -150,6 +151,22 @@ def test_a_second_run_measures_nothing_again_and_shows_the_same(running: Running
     assert (root / "reports/release.html").exists()
     assert (root / "models/package").exists()
     assert not (root / "models/fetch").exists()
+
+
+def test_what_is_in_use_is_measured_beside_what_may_take_its_place(running: Running) -> None:
+    run = running.start()
+    assert running.ended(run)["type"] == "COMPLETED"
+    assert running.house.ran()["evaluate@champion"] == 1
+    assert "toy v0.0.1 is in use: what takes its place must be better" in running.logs(run)
+    root = running.worktree(run)
+    assert git(root, "status", "--porcelain") == ""
+    champion = yaml.safe_load(git(root, "show", "HEAD:champion.dvc"))
+    assert champion["meta"]["version"] == "v0.0.1"
+    stages = yaml.safe_load(git(root, "show", "HEAD:dvc.lock"))["stages"]
+    [made] = stages["quantize@small"]["outs"]
+    assert champion["outs"][0]["md5"] == made["md5"]
+    told = yaml.safe_load(git(root, "show", "HEAD:params.yaml"))
+    assert told["gate"]["champion"] == "champion"
 
 
 def test_a_version_is_promoted_and_rolled_back_by_flows(running: Running) -> None:

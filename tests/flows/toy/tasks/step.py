@@ -67,12 +67,13 @@ def report(name: str, variant: str | None) -> dict[str, Any]:
 
 def evaluation(variant: str) -> dict[str, Any]:
     teacher = variant == "teacher"
+    role = variant if variant in {"teacher", "champion"} else "candidate"
     cost = 0.01 if teacher else 0.002
     return {
         "name": variant,
-        "candidate": f"finetune/{variant}",
+        "candidate": f"quantize/{variant}",
         "engine": "openvino",
-        "role": "teacher" if teacher else "candidate",
+        "role": role,
         "quality": {"n": 100, "value": 0.9, "low": 0.85, "high": 0.94},
         "performance": {
             "requests_per_second": {"value": 10},
@@ -88,7 +89,7 @@ def gate() -> dict[str, Any]:
     def side(name: str, cost: float) -> dict[str, Any]:
         return {
             "name": name,
-            "candidate": f"finetune/{name}",
+            "candidate": f"quantize/{name}",
             "engine": "openvino",
             "quality": {"n": 1000, "value": 0.9, "low": 0.88, "high": 0.92},
             "split": "test",

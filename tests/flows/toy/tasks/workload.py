@@ -8,15 +8,8 @@ import yaml
 
 from tasks.errors import ConfigError, Problem
 
-TARGETS = (
-    ("fetch", "weights"),
-    ("prepare", None),
-    ("evaluate", "teacher"),
-    ("evaluate", "small"),
-    ("gate", None),
-    ("report", None),
-    ("package", None),
-)
+BEFORE = (("fetch", "weights"), ("prepare", None), ("quantize", "small"))
+AFTER = (("gate", None), ("report", None), ("package", None))
 
 
 class StageRef(NamedTuple):
@@ -33,7 +26,8 @@ class Resolved(NamedTuple):
 
     @property
     def stages(self) -> list[StageRef]:
-        return [StageRef(*target) for target in TARGETS]
+        evaluated = [("evaluate", name) for name in self.content["evaluate"]["candidates"]]
+        return [StageRef(*target) for target in (*BEFORE, *evaluated, *AFTER)]
 
     def write(self, file: Path) -> None:
         file.write_text(yaml.safe_dump(self.content), encoding="utf-8")
@@ -48,11 +42,14 @@ def resolve(
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
     found = []
     for key, value in overrides.items():
-        section, _, name = key.partition(".")
-        if section not in content or not name:
+        *parents, name = key.split(".")
+        section = content
+        for parent in parents:
+            section = section.get(parent, {})
+        if not section or not parents:
             found.append(Problem("overrides", key, repr(value), "no such section"))
         else:
-            content[section][name] = value
+            section[name] = value
     if found:
         raise ConfigError(found)
     return Resolved({"workload": workload, "budget": budget, **content})
