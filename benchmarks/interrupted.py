@@ -13,26 +13,21 @@ import json
 import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 
+from benchmarks.clone import RUN_SECONDS, House, cloned, until
+from benchmarks.release import RESULTS
 from tasks import paths, records, stage
 from tasks.errors import StillhouseError
 
-RESULT = Path("benchmarks/results/interrupted.json")
-WORKLOAD, BUDGET = "sentiment", "smoke"
-RUN_SECONDS = 2400.0
+RESULT = RESULTS / "interrupted.json"
+RELEASE = {"workload": "sentiment", "budget": "smoke"}
 SECONDS_INTO_A_STAGE = 15.0
 """Long enough for a stage to be past its imports and at its real work."""
 
@@ -44,118 +39,71 @@ def main(arguments: list[str]) -> None:
     if arguments:
         raise StillhouseError("usage: python -m benchmarks.interrupted (it takes no arguments)")
     with tempfile.TemporaryDirectory(prefix="stillhouse-") as scratch:
-        with _house(Path(scratch) / "undisturbed") as house:
-            undisturbed = house.finished(house.start())
-        with _house(Path(scratch) / "killed") as house:
+        with cloned(Path(scratch) / "undisturbed") as house:
+            undisturbed = _ended(house, house.start("release", **RELEASE))
+        with cloned(Path(scratch) / "killed") as house:
             killed = _killed(house)
-            at_once = [house.start({"finetune.lora.max_steps": steps}) for steps in (13, 14)]
-            together = [house.finished(run) for run in at_once]
+            overrides = [{"finetune.lora.max_steps": steps} for steps in (13, 14)]
+            at_once = [house.start("release", **RELEASE, overrides=each) for each in overrides]
+            together = [_ended(house, run) for run in at_once]
     result = {"undisturbed": undisturbed, "killed": killed, "at_once": together}
     records.write_report(RESULT, result)
     print(json.dumps(result, indent=2))
     _check(undisturbed, killed, together)
 
 
-class House:
-    """One clone with a Prefect server and a worker of its own."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        port = _free_port()
-        self._api = f"http://127.0.0.1:{port}/api"
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("STILLHOUSE", "PREFECT"))}
-        self._environment = {**kept, "STILLHOUSE_PREFECT_PORT": str(port)}
-
-    def command(self, name: str) -> None:
-        """`python -m flows.house NAME` in the clone."""
-        command = [sys.executable, "-m", "flows.house", name]
-        subprocess.run(command, cwd=self.root, env=self._environment, check=True, timeout=300)
-
-    def start(self, overrides: dict[str, object] | None = None) -> str:
-        """Ask the server for a release, as the UI's form does; returns the run's id."""
-        address = f"{self._api}/deployments/name/release/release"
-        deployment = httpx.get(address).raise_for_status().json()["id"]
-        parameters = {"workload": WORKLOAD, "budget": BUDGET, "overrides": overrides or {}}
-        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
-        address = f"{self._api}/deployments/{deployment}/create_flow_run"
-        return str(httpx.post(address, json=body, timeout=60).raise_for_status().json()["id"])
-
-    def finished(self, run: str) -> dict[str, Any]:
-        """Wait for the run's end; what it says, how often each stage ran, what git sees."""
-        final = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-        _until(lambda: self._state(run)["type"] in final, RUN_SECONDS, f"run {run}")
-        state = self._state(run)
-        worktree = self._state_folder / "runs" / run
-        gate = worktree / paths.REPORTS / "gate.json"
-        status = ["git", "status", "--porcelain"]
-        changed = subprocess.run(status, cwd=self.root, check=True, capture_output=True, text=True)
-        return {
-            "state": state["type"],
-            "message": state["message"],
-            "verdict": json.loads(gate.read_text())["verdict"] if gate.exists() else None,
-            "starts_of_stages": dict(self.ran(run)),
-            "checkout_changed": changed.stdout.splitlines(),
-        }
-
-    def ran(self, run: str) -> Counter[str]:
-        """How often the command of each stage was started in the run."""
-        logs = (self._state_folder / "logs" / run).glob("*.log")
-        return Counter(
-            name for log in logs for name in RAN.findall(log.read_text(errors="replace"))
-        )
-
-    def in_stage(self, run: str, target: str) -> psutil.Process:
-        """Wait until a stage is at work; returns its process."""
-        _until(lambda: self.ran(run)[target], RUN_SECONDS, f"stage {target}")
-        time.sleep(SECONDS_INTO_A_STAGE)
-        name, _, variant = target.partition("@")
-        for process in psutil.process_iter(["cmdline", "cwd"]):
-            line = process.info["cmdline"] or []
-            if line[1:] == ["-m", f"tasks.{name}", variant] and run in (process.info["cwd"] or ""):
-                return process
-        raise StillhouseError(f"{target} was over before it could be killed")
-
-    def kill(self, name: str) -> None:
-        """SIGKILL for a process that the house has noted under `name`."""
-        note = self._state_folder / "pids" / f"{name}.json"
-        os.kill(int(json.loads(note.read_text())["pid"]), signal.SIGKILL)
-
-    @property
-    def _state_folder(self) -> Path:
-        return self.root / ".stillhouse"
-
-    def _state(self, run: str) -> dict[str, Any]:
-        answer = httpx.get(f"{self._api}/flow_runs/{run}", timeout=60)
-        return dict(answer.raise_for_status().json()["state"])
+def _ended(house: House, run: str) -> dict[str, Any]:
+    """How a run ended, how often each of its stages was started, what git sees."""
+    state = house.finished(run)["state"]
+    gate = house.worktree(run) / paths.published("gate")
+    return {
+        "state": state["type"],
+        "message": state["message"],
+        "verdict": json.loads(gate.read_text())["verdict"] if gate.exists() else None,
+        "starts_of_stages": dict(_ran(house, run)),
+        "checkout_changed": house.changes(),
+    }
 
 
-@contextmanager
-def _house(root: Path) -> Iterator[House]:
-    subprocess.run(["git", "clone", "--quiet", str(Path.cwd()), str(root)], check=True)
-    house = House(root)
-    house.command("up")
-    try:
-        yield house
-    finally:
-        house.command("stop")
+def _ran(house: House, run: str) -> Counter[str]:
+    logs = (house.state / "logs" / run).glob("*.log")
+    return Counter(name for log in logs for name in RAN.findall(log.read_text(errors="replace")))
 
 
 def _killed(house: House) -> dict[str, Any]:
-    run = house.start()
-    house.in_stage(run, "finetune@lora").kill()
+    run = house.start("release", **RELEASE)
+    _in_stage(house, run, "finetune@lora").kill()
     print("killed: the process of finetune@lora", flush=True)
 
-    _until(lambda: house.ran(run)["label@lora"], RUN_SECONDS, "stage label@lora")
-    house.kill("worker")
-    house.kill(f"run-{run}")
+    until(lambda: _ran(house, run)["label@lora"], RUN_SECONDS, "stage label@lora")
+    _kill(house, "worker")
+    _kill(house, f"run-{run}")
     print("killed: worker and run, in label@lora", flush=True)
     house.command("up")
 
-    house.in_stage(run, "distill@small")
-    house.kill("server")
+    _in_stage(house, run, "distill@small")
+    _kill(house, "server")
     print("killed: the Prefect server, in distill@small", flush=True)
     house.command("up")
-    return house.finished(run)
+    return _ended(house, run)
+
+
+def _in_stage(house: House, run: str, target: str) -> psutil.Process:
+    """Wait until a stage is at work; returns its process."""
+    until(lambda: _ran(house, run)[target], RUN_SECONDS, f"stage {target}")
+    time.sleep(SECONDS_INTO_A_STAGE)
+    name, _, variant = target.partition("@")
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        line = process.info["cmdline"] or []
+        if line[1:] == ["-m", f"tasks.{name}", variant] and run in (process.info["cwd"] or ""):
+            return process
+    raise StillhouseError(f"{target} was over before it could be killed")
+
+
+def _kill(house: House, name: str) -> None:
+    """SIGKILL for a process that the house has noted under `name`."""
+    note = house.state / "pids" / f"{name}.json"
+    os.kill(int(json.loads(note.read_text())["pid"]), signal.SIGKILL)
 
 
 def _check(undisturbed: dict[str, Any], killed: dict[str, Any], together: list[Any]) -> None:
@@ -168,24 +116,6 @@ def _check(undisturbed: dict[str, Any], killed: dict[str, Any], together: list[A
     expected = {**undisturbed["starts_of_stages"], "finetune@lora": 2}
     if killed["starts_of_stages"] != expected:
         raise StillhouseError(f"{RESULT}: a finished stage was repeated, or one is missing")
-
-
-def _until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if condition():
-                return
-        except httpx.HTTPError:
-            pass  # the server is away: that is what is tried here
-        time.sleep(0.5)
-    raise StillhouseError(f"{what}: waited {seconds:.0f} s in vain")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

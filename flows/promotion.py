@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from flows import serving
 from flows.registry import Registry
 from tasks.errors import StillhouseError
 
@@ -35,7 +36,8 @@ def promote(workload: Workload, reason: Reason, version: Version = None) -> Stat
     """
     try:
         registry = Registry(Path.cwd(), workload)
-        return _told(registry, workload, registry.promote(version, reason))
+        in_use = registry.promote(version, reason, require=serving.package)
+        return _told(registry, workload, in_use)
     except StillhouseError as error:
         return Failed(message=str(error))
 
@@ -50,7 +52,7 @@ def rollback(workload: Workload, reason: Reason) -> State[str]:
     """
     try:
         registry = Registry(Path.cwd(), workload)
-        return _told(registry, workload, registry.rollback(reason))
+        return _told(registry, workload, registry.rollback(reason, require=serving.package))
     except StillhouseError as error:
         return Failed(message=str(error))
 

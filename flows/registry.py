@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -23,6 +23,10 @@ Stage = Literal["champion", "previous"]
 SECONDS = 60
 BENTO = "Bento: "
 """Begins the line of a version's message that names what it packaged."""
+
+
+Require = Callable[[str], object]
+"""Raises where the Bento of a tag cannot be served."""
 
 
 class RegistryError(StillhouseError):
@@ -67,7 +71,7 @@ class Registry:
                 self._gto("register", commit, "--message", f"{reason}\n\n{BENTO}{bento}")
             return next(version for version, tag in self._bentos().items() if tag == bento)
 
-    def promote(self, version: str | None, reason: str) -> str:
+    def promote(self, version: str | None, reason: str, require: Require) -> str:
         """Put a version into use, the newest if None; returns it.
 
         Raises:
@@ -75,15 +79,12 @@ class Registry:
         """
         with alone(f"promoting {self._workload}"):
             trail = self.history()
-            known = [event.version for event in trail if event.stage is None]
-            wanted = known[-1] if version is None and known else version
-            if wanted is None or wanted not in known:
-                has = ", ".join(known) or "none: no release has passed yet"
-                raise RegistryError(f"{self._workload} has no version {version}; it has {has}")
-            self._replace(_holder(trail, "champion"), wanted, reason)
-        return wanted
+            wanted = self._registered(trail, version)
+            require(wanted.bento or "")
+            self._replace(_holder(trail, "champion"), wanted.version, reason)
+        return wanted.version
 
-    def rollback(self, reason: str) -> str:
+    def rollback(self, reason: str, require: Require) -> str:
         """Put the version that was in use before into use again; returns it.
 
         Raises:
@@ -96,6 +97,7 @@ class Registry:
                 raise RegistryError(
                     f"{self._workload} has no version to go back to: nothing was in use before"
                 )
+            require(self._registered(trail, target).bento or "")
             self._replace(before, target, reason)
         return target
 
@@ -105,8 +107,9 @@ class Registry:
 
     def champion_bento(self) -> str | None:
         """Tag of the Bento that is in use; None before the first promotion."""
-        champion = self.current("champion")
-        return self._bentos()[champion] if champion is not None else None
+        trail = self.history()
+        champion = _holder(trail, "champion")
+        return self._registered(trail, champion).bento if champion is not None else None
 
     def history(self) -> list[Event]:
         """The audit trail, oldest first."""
@@ -123,6 +126,14 @@ class Registry:
             for entry in told
             if entry["event"] in {"registration", "assignment"}
         ]
+
+    def _registered(self, trail: Sequence[Event], version: str | None) -> Event:
+        known = [event for event in trail if event.stage is None]
+        found = [event for event in known if version in {None, event.version}]
+        if not found:
+            has = ", ".join(event.version for event in known) or "none: no release has passed yet"
+            raise RegistryError(f"{self._workload} has no version {version}; it has {has}")
+        return found[-1]
 
     def _bentos(self) -> Mapping[str, str | None]:
         return {event.version: event.bento for event in self.history() if event.stage is None}

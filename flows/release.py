@@ -19,7 +19,7 @@ from prefect.states import Completed, Failed
 from prefect.tasks import Task
 from pydantic import Field
 
-from flows import champion, looks, pids, reuse, stage, summary, worktree
+from flows import champion, looks, pids, reuse, serving, stage, summary, worktree
 from flows.champion import Champion
 from flows.output import Output
 from flows.registry import Registry
@@ -183,7 +183,7 @@ def _register(workload: str, house: Worktree, headline: str, promote: bool) -> s
     version = registry.register(house.head(), bento, f"{house.name}: {headline}")
     if not promote:
         return f"registered as {workload} {version}; the flow promote puts it into use"
-    registry.promote(version, f"promoted by {house.name}")
+    registry.promote(version, f"promoted by {house.name}", require=serving.package)
     return f"registered as {workload} {version} and put into use"
 
 

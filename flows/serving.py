@@ -43,14 +43,21 @@ def bento_to_serve() -> Path:
         raise StillhouseError("no run has packaged a Bento yet: type `make demo` first")
     newest = max(passed, key=lambda path: path.stat().st_mtime)
     champion = Registry(Path.cwd(), newest.stem).champion_bento()
-    if champion is None:
-        return newest
-    for archive in passed:
-        if _tag(archive) == champion:
+    return newest if champion is None else package(champion)
+
+
+def package(tag: str) -> Path:
+    """The archive of a Bento that a run packaged.
+
+    Raises:
+        StillhouseError: no run's folder holds it any more.
+    """
+    for archive in _packages():
+        if _tag(archive) == tag:
             return archive
     raise StillhouseError(
-        f"{champion} is in use, but its package is in no run's folder any more: promote another "
-        f"version of {newest.stem}, or restore the folder in {paths.state() / 'runs'}"
+        f"the package of {tag} is in no run's folder any more: run its release again, which takes "
+        f"it from the cache, or restore the folder in {paths.state() / 'runs'}"
     )
 
 

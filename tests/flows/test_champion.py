@@ -29,7 +29,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def promoted(checkout: Path) -> None:
     registry = Registry(checkout, "toy")
-    registry.promote(registry.register("HEAD", "toy:one", "passed"), "it passed")
+    registry.promote(registry.register("HEAD", "toy:one", "passed"), "it passed", require=str)
 
 
 def test_before_the_first_promotion_nothing_is_in_use(checkout: Path) -> None:

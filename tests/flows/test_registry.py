@@ -8,6 +8,12 @@ from flows.registry import Registry, RegistryError
 from tests.flows.conftest import git
 
 
+def require(tag: str) -> None:
+    """Every package is there but one."""
+    if tag == "toy:lost":
+        raise RegistryError("the package of toy:lost is gone")
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     git(tmp_path, "init", "--quiet", "--initial-branch", "main")
@@ -45,12 +51,12 @@ def test_a_bento_is_one_version_however_often_it_is_registered(
 def test_promote_rollback_and_promote_again_leave_a_trail(toy: Registry, checkout: Path) -> None:
     first, second = released(toy, checkout)
     assert toy.champion_bento() is None
-    assert toy.promote(first, "the first that passed") == first
-    assert toy.promote(None, "the newest is cheaper") == second
+    assert toy.promote(first, "the first that passed", require) == first
+    assert toy.promote(None, "the newest is cheaper", require) == second
     assert toy.champion_bento() == "toy:two"
-    assert toy.rollback("complaints") == first
+    assert toy.rollback("complaints", require) == first
     assert toy.champion_bento() == "toy:one"
-    assert toy.promote(second, "mended") == second
+    assert toy.promote(second, "mended", require) == second
     assert (toy.current("champion"), toy.current("previous")) == (second, first)
     trail = toy.history()
     assert [(e.version, e.reason) for e in trail if e.stage == "champion"] == [
@@ -64,25 +70,25 @@ def test_promote_rollback_and_promote_again_leave_a_trail(toy: Registry, checkou
 
 def test_promoting_what_is_in_use_changes_nothing(toy: Registry, checkout: Path) -> None:
     first, _ = released(toy, checkout)
-    toy.promote(first, "the first that passed")
+    toy.promote(first, "the first that passed", require)
     before = toy.history()
-    assert toy.promote(first, "again") == first
+    assert toy.promote(first, "again", require) == first
     assert toy.history() == before
 
 
 def test_an_unknown_version_is_refused_with_those_there_are(toy: Registry, checkout: Path) -> None:
     with pytest.raises(RegistryError, match="none: no release has passed yet"):
-        toy.promote(None, "why not")
+        toy.promote(None, "why not", require)
     released(toy, checkout)
     with pytest.raises(RegistryError, match=r"no version v9.*v0.0.1, v0.0.2"):
-        toy.promote("v9", "why not")
+        toy.promote("v9", "why not", require)
 
 
 def test_without_a_version_before_there_is_no_way_back(toy: Registry, checkout: Path) -> None:
     first, _ = released(toy, checkout)
-    toy.promote(first, "the first that passed")
+    toy.promote(first, "the first that passed", require)
     with pytest.raises(RegistryError, match="nothing was in use before"):
-        toy.rollback("regret")
+        toy.rollback("regret", require)
 
 
 def test_tags_are_made_where_git_knows_nobody(
@@ -95,3 +101,12 @@ def test_tags_are_made_where_git_knows_nobody(
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     released(toy, checkout)
     assert {event.author for event in toy.history()} == {"Stillhouse"}
+
+
+def test_a_version_whose_package_is_gone_is_not_put_into_use(toy: Registry, checkout: Path) -> None:
+    first, _ = released(toy, checkout)
+    toy.promote(first, "the first that passed", require)
+    lost = toy.register("HEAD", "toy:lost", "passed, then lost")
+    with pytest.raises(RegistryError, match="toy:lost is gone"):
+        toy.promote(lost, "why not", require)
+    assert toy.champion_bento() == "toy:one"

@@ -8,11 +8,9 @@ import concurrent.futures
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,91 +18,50 @@ import httpx
 import pytest
 from openai import OpenAI
 
-ROOT = Path(__file__).parents[2]
-OVERRIDES = {"gate.max_cost_ratio": 0.95, "gate.margin": 0.05}
-RELEASE_SECONDS = 1500
-CLIENTS = 64
+from benchmarks.clone import RUN_SECONDS, House, cloned, until
 
-pytestmark = [pytest.mark.release, pytest.mark.timeout(RELEASE_SECONDS + 300)]
+RELEASE = {"workload": "sentiment", "budget": "smoke"}
+OVERRIDES = {"gate.max_cost_ratio": 0.95, "gate.margin": 0.05}
+CLIENTS = 64
+ROLLBACK_SECONDS = 10
+
+pytestmark = [pytest.mark.release, pytest.mark.timeout(RUN_SECONDS + 300)]
 
 
 class Released(NamedTuple):
-    checkout: Path
-    environment: dict[str, str]
+    house: House
     worktree: Path
     gate: dict[str, Any]
-    package: dict[str, Any]
+    package: Path
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def completed(house: House, flow: str, **parameters: object) -> dict[str, Any]:
+    run = house.finished(house.start(flow, **parameters))
+    assert run["state"]["type"] == "COMPLETED", run["state"]
+    return run
 
 
-def until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if condition():
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.5)
-    pytest.fail(f"{what}: waited {seconds} s in vain")
+def package(house: House, run: dict[str, Any]) -> Path:
+    return house.worktree(run["id"]) / "models/package/sentiment.tar"
 
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Released]:
-    checkout = tmp_path_factory.mktemp("release") / "checkout"
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(checkout)], check=True)
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("STILLHOUSE", "GIT_"))}
-    environment = {
-        **inherited,
-        "STILLHOUSE_PREFECT_PORT": str(free_port()),
-        "STILLHOUSE_SERVE_PORT": str(free_port()),
-    }
-
-    def house(command: str) -> None:
-        subprocess.run(
-            [sys.executable, "-m", "flows.house", command],
-            cwd=checkout,
-            env=environment,
-            check=True,
-            timeout=300,
-        )
-
-    try:
-        house("up")
-        api = f"http://127.0.0.1:{environment['STILLHOUSE_PREFECT_PORT']}/api"
-        deployment = httpx.get(f"{api}/deployments/name/release/release").raise_for_status().json()
-        parameters = {"workload": "sentiment", "budget": "smoke", "overrides": OVERRIDES}
-        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
-        made = httpx.post(f"{api}/deployments/{deployment['id']}/create_flow_run", json=body)
-        run = made.raise_for_status().json()["id"]
-        ended = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-
-        def state() -> dict[str, Any]:
-            return dict(httpx.get(f"{api}/flow_runs/{run}").raise_for_status().json()["state"])
-
-        until(lambda: state()["type"] in ended, RELEASE_SECONDS, "the release")
-        assert state()["type"] == "COMPLETED", state()
-        worktree = checkout / ".stillhouse" / "runs" / run
+    with cloned(tmp_path_factory.mktemp("release") / "checkout") as house:
+        run = completed(house, "release", **RELEASE, overrides=OVERRIDES)
+        worktree = house.worktree(run["id"])
         gate = json.loads((worktree / "reports/gate.json").read_text())
-        package = json.loads((worktree / "reports/package.json").read_text())
-        yield Released(checkout, environment, worktree, gate, package)
-    finally:
-        house("stop")
+        yield Released(house, worktree, gate, package(house, run))
 
 
 @pytest.fixture(scope="module")
 def address(released: Released) -> Iterator[str]:
     """The Bento, served as `make serve` does."""
-    url = f"http://127.0.0.1:{released.environment['STILLHOUSE_SERVE_PORT']}"
+    url = f"http://127.0.0.1:{released.house.serve_port}"
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.house", "serve"],
-        cwd=released.checkout,
-        env=released.environment,
+        cwd=released.house.root,
+        env=released.house.environment,
         process_group=0,
     )
     try:
@@ -120,9 +77,7 @@ def test_release_passes_and_leaves_the_checkout_untouched(released: Released) ->
     assert released.gate["cost_ratio"] < OVERRIDES["gate.max_cost_ratio"]
     assert released.gate["difference"]["lower_bound"] > -OVERRIDES["gate.margin"]
     assert released.gate["test"]["n"] == 400
-    status = ["git", "status", "--porcelain"]
-    done = subprocess.run(status, cwd=released.checkout, check=True, capture_output=True, text=True)
-    assert done.stdout == ""
+    assert released.house.changes() == []
 
 
 def test_run_is_a_commit_that_holds_every_report(released: Released) -> None:
@@ -157,7 +112,7 @@ def test_bento_answers_the_openai_client_streaming_and_not(address: str) -> None
 
 def test_bento_gives_the_evaluated_answers(released: Released, address: str) -> None:
     """Evaluation and serving are the same, and so are their answers on the locked test."""
-    stored = released.checkout / ".stillhouse/cache"
+    stored = released.house.state / "cache"
     assert stored.is_dir()
     subprocess.run(
         [str(Path(sys.executable).parent / "dvc"), "checkout", "gate", "prepare"],
@@ -183,3 +138,37 @@ def test_bento_gives_the_evaluated_answers(released: Released, address: str) -> 
     expected = [told[released.gate["chosen"], row["id"]] for row in rows]
     same = sum(a == b for a, b in zip(served, expected, strict=True))
     assert same >= 0.995 * len(rows)
+
+
+def to_serve(house: House) -> Path:
+    """What `make serve` would serve."""
+    command = [sys.executable, "-c", "from flows import serving; print(serving.bento_to_serve())"]
+    done = subprocess.run(
+        command, cwd=house.root, env=house.environment, check=True, capture_output=True, text=True
+    )
+    return Path(done.stdout.strip())
+
+
+def test_rollback_takes_seconds_and_builds_nothing(released: Released) -> None:
+    """Two versions of one model: promote, promote, roll back, promote again."""
+    house, first = released.house, released.package
+    overrides = OVERRIDES | {"package.prefix_caching": True}
+    second = package(house, completed(house, "release", **RELEASE, overrides=overrides))
+    assert to_serve(house) == second, "before the first promotion the newest one is served"
+    built = sorted(house.state.glob("runs/*/models/package/*"))
+    trail = [completed(house, "promote", workload="sentiment", reason="passed", version="v0.0.1")]
+    assert to_serve(house) == first
+    trail.append(completed(house, "promote", workload="sentiment", reason="answers sooner"))
+    assert to_serve(house) == second
+    trail.append(completed(house, "rollback", workload="sentiment", reason="a complaint"))
+    assert to_serve(house) == first
+    assert trail[-1]["total_run_time"] < ROLLBACK_SECONDS
+    trail.append(completed(house, "promote", workload="sentiment", reason="mended"))
+    assert to_serve(house) == second
+    told = [run["state"]["message"] for run in trail]
+    assert told == [f"sentiment v0.0.{version} is in use" for version in (1, 2, 1, 2)]
+    assert sorted(house.state.glob("runs/*/models/package/*")) == built
+    tags = ["git", "tag", "--list", "sentiment#champion#*"]
+    listed = subprocess.run(tags, cwd=house.root, check=True, capture_output=True, text=True)
+    assert len(listed.stdout.split()) == len(trail)
+    assert house.changes() == []
