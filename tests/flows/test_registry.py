@@ -106,6 +106,7 @@ def test_tags_are_made_where_git_knows_nobody(
 def test_a_version_whose_package_is_gone_is_not_put_into_use(toy: Registry, checkout: Path) -> None:
     first, _ = released(toy, checkout)
     toy.promote(first, "the first that passed", require)
+    git(checkout, "commit", "--quiet", "--allow-empty", "--message", "third")
     lost = toy.register("HEAD", "toy:lost", "passed, then lost")
     with pytest.raises(RegistryError, match="toy:lost is gone"):
         toy.promote(lost, "why not", require)
