@@ -141,6 +141,10 @@ def resolve(
         raise ConfigError([Problem(str(shown), "workload", workload, remedy)])
     content: dict[str, Any] = load_yaml(file, shown)
     budgets = content.pop("budgets", {})
+    # What a file need not say can still be overridden.
+    for name, field in Workload.model_fields.items():
+        if not field.is_required():
+            content.setdefault(name, {})
     found = [*_apply_budget(content, budgets, budget, shown), *_apply(content, overrides)]
     content["budget"] = budget
     _anchor(content, local or root)

@@ -159,3 +159,8 @@ def test_local_data_is_found_from_any_worktree(content: dict[str, Any], tmp_path
 def test_labels_of_data_and_task_must_agree(content: dict[str, Any], tmp_path: Path) -> None:
     content["task"]["labels"] = ["good", "bad"]
     assert "prepare.reference.bins = negative, positive" in complaints(content, tmp_path)
+
+
+def test_a_section_that_the_file_leaves_out_can_be_overridden() -> None:
+    overrides = {"package.prefix_caching": True}
+    assert resolve("sentiment", "smoke", overrides, ROOT).workload.package.prefix_caching
