@@ -13,15 +13,16 @@ from tasks.candidates_table import HEADER, GateReport, Table
 
 WORDS = {
     "pass": "{chosen} is no worse than {teacher} by more than {margin:g}",
-    "fail": "keep {teacher}",
-    "inconclusive": "keep {teacher}: the locked test is too small to tell",
+    "fail": "keep {kept}",
+    "inconclusive": "keep {kept}: the locked test is too small to tell",
 }
 
 
 def headline(gate: GateReport) -> str:
     """The verdict in one line."""
+    kept = gate.champion or gate.teacher
     words = WORDS[gate.verdict].format(
-        chosen=gate.chosen, teacher=gate.teacher.name, margin=gate.margin
+        chosen=gate.chosen, teacher=gate.teacher.name, kept=kept.name, margin=gate.margin
     )
     if gate.verdict == "pass" and gate.cost_ratio:
         words += f", at {gate.cost_ratio:.0%} of its cost"

@@ -154,7 +154,8 @@ class GateReport(Facts):
     Costs are in `currency` per 1,000 requests. `cost_ratio` is candidate / teacher and must not
     exceed `max_cost_ratio`; `cost_ratios` say how many times cheaper the chosen candidate is
     than each reference. `test` is None when the locked test was not looked at, which may happen
-    `max_looks` times.
+    `max_looks` times. `champion` is the release in use, None before the first promotion, and
+    `champion_difference` the candidate's quality minus the champion's.
     """
 
     workload: str
@@ -175,6 +176,8 @@ class GateReport(Facts):
     max_looks: int = 5
     data_hash: str
     considered: tuple[Considered, ...]
+    champion: Side | None = None
+    champion_difference: Difference | None = None
 
 
 class TableRow(Facts):

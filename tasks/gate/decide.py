@@ -11,9 +11,18 @@ from typing import Literal, NamedTuple
 
 from tasks import candidate as lineage
 from tasks import candidates_table, intervals, paths, records
-from tasks.candidates_table import Difference, Evaluation, GateReport, LockedTest, Quality, Side
+from tasks.candidates_table import (
+    Difference,
+    Evaluation,
+    GateReport,
+    LockedTest,
+    Quality,
+    Side,
+    Verdict,
+)
 from tasks.errors import DataError
-from tasks.gate import selection, verdict
+from tasks.gate import challenge, selection, verdict
+from tasks.gate.challenge import Challenge
 from tasks.gate.config import GateConfig
 from tasks.gate.pairing import pair
 from tasks.gate.selection import Evaluated, Selection
@@ -23,6 +32,8 @@ from tasks.sketch import sketch
 Answers = Mapping[str, Sequence[Prediction]]
 Answer = Callable[[Evaluation, Sequence[Record]], Sequence[Prediction]]
 """Runs one evaluated model over the locked test, with the engine that serves it."""
+
+WORST_LAST: tuple[Verdict, ...] = ("pass", "inconclusive", "fail")
 
 
 class Run(NamedTuple):
@@ -47,34 +58,49 @@ class Decision(NamedTuple):
     answers: Answers
 
 
+class Sides(NamedTuple):
+    """What a candidate is compared with."""
+
+    teacher: Evaluation
+    champion: Evaluation | None
+
+
 def decide(run: Run, config: GateConfig, answer: Answer) -> Decision:
-    """Choose on validation, then put the chosen one and the teacher to the locked test.
+    """Choose on validation, then put the chosen one, teacher and champion to the locked test.
 
     Raises:
         DataError: an entry that config names was not evaluated, or predictions do not fit together.
     """
     teacher = _named(run, config.teacher)
+    champion = _named(run, config.champion) if config.champion else None
     for name in config.cost_references:
         _named(run, name)
     candidates = [each for each in run.evaluated.values() if each.report.role == "candidate"]
-    selected = selection.choose(teacher, candidates, config, _count(run.locked_test))
+    items = _count(run.locked_test)
+
+    def worse_than_champion(candidate: Evaluated) -> Sequence[str]:
+        return challenge.lacks(champion, candidate, config, items) if champion else ()
+
+    selected = selection.choose(teacher, candidates, config, items, worse_than_champion)
+    sides = Sides(teacher.report, champion.report if champion else None)
     if selected.chosen is None:
-        return Decision(_keep_the_teacher(run, config, teacher.report, selected), {})
-    sides = (teacher.report, selected.chosen.report)
-    items = records.read(run.locked_test, Record)
-    answers = {side.name: answer(side, items) for side in sides}
-    return Decision(_judged(run, config, sides, selected, answers), answers)
+        return Decision(_nothing_tested(run, config, sides, selected), {})
+    chosen = selected.chosen.report
+    asked = [side for side in (sides.teacher, sides.champion, chosen) if side is not None]
+    rows = records.read(run.locked_test, Record)
+    answers = {side.name: answer(side, rows) for side in asked}
+    return Decision(_judged(run, config, sides, chosen, selected, answers), answers)
 
 
-def _keep_the_teacher(
-    run: Run, config: GateConfig, teacher: Evaluation, selected: Selection
-) -> GateReport:
-    reasons = ["keep the teacher: no candidate qualifies, so the locked test was not looked at"]
+def _nothing_tested(run: Run, config: GateConfig, sides: Sides, selected: Selection) -> GateReport:
+    kept = "the release in use" if sides.champion else "the teacher"
+    reasons = [f"keep {kept}: no candidate qualifies, so the locked test was not looked at"]
     if selected.undecided is not None:
         reasons.append(_too_small(selected, config))
     reasons += [f"{each.name} was {each.decision}" for each in selected.considered]
     if not selected.considered:
         reasons.append("no entry of evaluate.candidates has the role candidate")
+    teacher, champion = sides
     return GateReport(
         workload=run.workload,
         budget=run.budget,
@@ -94,6 +120,7 @@ def _keep_the_teacher(
         max_looks=config.max_looks,
         data_hash=run.data_hash,
         considered=selected.considered,
+        champion=_side(champion, champion.quality, "validation") if champion else None,
     )
 
 
@@ -108,22 +135,30 @@ def _too_small(selected: Selection, config: GateConfig) -> str:
 def _judged(
     run: Run,
     config: GateConfig,
-    sides: tuple[Evaluation, Evaluation],
+    sides: Sides,
+    candidate: Evaluation,
     selected: Selection,
     answers: Answers,
 ) -> GateReport:
-    teacher, candidate = sides
+    teacher, champion = sides
     pairs = pair(teacher.name, answers[teacher.name], candidate.name, answers[candidate.name])
     judgement = verdict.judge(pairs, config)
+    challenged = _challenged(champion, candidate, answers, config)
+    verdicts = [judgement.verdict, *([challenged.verdict] if challenged else [])]
+    needed = [judgement.required_items, challenged.required_items if challenged else None]
     references = (config.teacher, *config.cost_references)
     return GateReport(
         workload=run.workload,
         budget=run.budget,
-        verdict=judgement.verdict,
-        reasons=(*judgement.reasons, _cost_reason(teacher, candidate, config)),
+        verdict=max(verdicts, key=WORST_LAST.index),
+        reasons=(
+            *judgement.reasons,
+            *(challenged.reasons if challenged else ()),
+            _cost_reason(teacher, candidate, config),
+        ),
         chosen=candidate.name,
-        teacher=_side(teacher, _quality(answers[teacher.name], config), "test"),
-        candidate=_side(candidate, _quality(answers[candidate.name], config), "test"),
+        teacher=_tested(teacher, answers, config),
+        candidate=_tested(candidate, answers, config),
         difference=Difference(
             confidence=config.confidence,
             discordance=pairs.discordance,
@@ -136,7 +171,7 @@ def _judged(
             name: _cost(run.evaluated[name].report) / _cost(candidate) for name in references
         },
         currency=candidate.cost.currency,
-        required_items=judgement.required_items,
+        required_items=max((items for items in needed if items), default=None),
         test=LockedTest(
             n=pairs.n,
             sha256=lineage.sha256(run.locked_test),
@@ -145,7 +180,22 @@ def _judged(
         max_looks=config.max_looks,
         data_hash=run.data_hash,
         considered=selected.considered,
+        champion=_tested(champion, answers, config) if champion else None,
+        champion_difference=challenged.difference if challenged else None,
     )
+
+
+def _challenged(
+    champion: Evaluation | None, candidate: Evaluation, answers: Answers, config: GateConfig
+) -> Challenge | None:
+    if champion is None:
+        return None
+    pairs = pair(champion.name, answers[champion.name], candidate.name, answers[candidate.name])
+    return challenge.judge(champion, candidate, pairs, config)
+
+
+def _tested(report: Evaluation, answers: Answers, config: GateConfig) -> Side:
+    return _side(report, _quality(answers[report.name], config), "test")
 
 
 def _named(run: Run, name: str) -> Evaluated:

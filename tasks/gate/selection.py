@@ -6,7 +6,7 @@
 Everything here is judged on validation; of the locked test only the number of items is used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -27,6 +27,9 @@ class Evaluated(NamedTuple):
 
     report: Evaluation
     predictions: Sequence[Prediction]
+
+
+AlsoLacks = Callable[[Evaluated], Sequence[str]]
 
 
 class Judged(NamedTuple):
@@ -55,14 +58,28 @@ class Selection(NamedTuple):
 
 
 def choose(
-    teacher: Evaluated, candidates: Sequence[Evaluated], config: GateConfig, test_items: int
+    teacher: Evaluated,
+    candidates: Sequence[Evaluated],
+    config: GateConfig,
+    test_items: int,
+    also_lacks: AlsoLacks = lambda _: [],
 ) -> Selection:
     """The cheapest candidate within the cost limit that is likely enough to pass.
+
+    Args:
+        teacher: the one that all are compared with.
+        candidates: what may take its place.
+        config: the limits.
+        test_items: size of the locked test.
+        also_lacks: what speaks against a candidate beside its quality and cost.
 
     Raises:
         DataError: predictions of a candidate and the teacher do not fit together.
     """
-    judged = [_judge(teacher, candidate, config, test_items) for candidate in candidates]
+    judged = [
+        _judge(teacher, candidate, config, test_items, also_lacks(candidate))
+        for candidate in candidates
+    ]
     judged.sort(key=lambda each: (each.cost_ratio, each.evaluated.report.name))
     chosen = next((each for each in judged if not each.lacks), None)
     unknown = None if chosen else _undecided(judged, config, test_items)
@@ -104,7 +121,13 @@ def pass_probability(pairs: Pairs, test_items: int, margin: float, confidence: f
     return float(passed.mean())
 
 
-def _judge(teacher: Evaluated, candidate: Evaluated, config: GateConfig, test_items: int) -> Judged:
+def _judge(
+    teacher: Evaluated,
+    candidate: Evaluated,
+    config: GateConfig,
+    test_items: int,
+    others: Sequence[str],
+) -> Judged:
     report = candidate.report
     pairs = pair(teacher.report.name, teacher.predictions, report.name, candidate.predictions)
     probability = pass_probability(pairs, test_items, config.margin, config.confidence)
@@ -118,7 +141,7 @@ def _judge(teacher: Evaluated, candidate: Evaluated, config: GateConfig, test_it
             f"it costs {ratio:.3f} of the teacher's price, and at most "
             f"{config.max_cost_ratio:.3f} is allowed"
         )
-    return Judged(candidate, pairs, probability, ratio, tuple(lacks))
+    return Judged(candidate, pairs, probability, ratio, (*lacks, *others))
 
 
 def _unlikely(pairs: Pairs, probability: float, config: GateConfig) -> str:
