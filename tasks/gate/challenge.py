@@ -64,7 +64,8 @@ def judge(
     )
     told = f"against the release in use it is {points(pairs.difference)}"
     if no_worse.verdict != "pass":
-        reasons = (f"{told}: {no_worse.reasons[-1]}",)
+        _, *found = no_worse.reasons
+        reasons = (told, *found)
         return Challenge(no_worse.verdict, difference, no_worse.required_items, reasons)
     if cheaper(champion, candidate):
         times = _cost(champion) / _cost(candidate)
