@@ -22,6 +22,7 @@ from scipy import stats
 from benchmarks.release import RESULTS
 from tasks import records, stage
 from tasks.candidates_table import Evaluation, Role, Verdict
+from tasks.config import Task
 from tasks.errors import StillhouseError
 from tasks.gate.config import GateConfig
 from tasks.gate.decide import Run, decide
@@ -44,6 +45,9 @@ CONFIG = GateConfig(
     # The least that may be asked: the more candidates are put to the test, the more can go wrong.
     min_pass_probability=0.5,
 )
+
+
+TASK = Task(kind="classification", labels=("no", "yes"))
 
 
 class World(NamedTuple):
@@ -116,7 +120,7 @@ def _gate(world: World, test: Path, generator: np.random.Generator) -> Verdict:
         )
         for name, row in zip(names, seen, strict=True)
     }
-    run = Run("simulated", "quick", evaluated, test, data_hash="")
+    run = Run("simulated", "quick", TASK, evaluated, test, data_hash="")
     return decide(run, CONFIG, lambda side, _: _answers(locked[side.name])).report.verdict
 
 

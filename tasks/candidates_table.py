@@ -49,6 +49,45 @@ class Quality(Facts):
     confidence: float = 0.95
 
 
+class Slice(Facts):
+    """Quality on the records whose metadata `field` is `value`."""
+
+    field: str
+    value: str
+    quality: Quality
+
+
+class SliceComparison(Facts):
+    """Candidate against teacher on one slice of the locked test.
+
+    `low` and `high` are two-sided at the gate's confidence. `worse`: shown to be worse by more than
+    the gate's slice margin.
+    """
+
+    field: str
+    value: str
+    n: int
+    teacher: float
+    candidate: float
+    difference: float
+    low: float
+    high: float
+    worse: bool
+
+
+class GuardComparison(Facts):
+    """Candidate against teacher by a further metric, with one-sided bounds of the difference."""
+
+    metric: str
+    margin: float
+    teacher: float
+    candidate: float
+    difference: float
+    lower_bound: float
+    upper_bound: float
+    verdict: Verdict
+
+
 class Latency(Facts):
     """Milliseconds from request to answer, at the stated concurrency."""
 
@@ -85,6 +124,8 @@ class Evaluation(Facts):
     engine: str
     role: Role
     quality: Quality
+    metrics: dict[str, Span] = {}
+    slices: tuple[Slice, ...] = ()
     performance: Performance
     cost: Cost
     size_mb: float | None = None
@@ -154,8 +195,10 @@ class GateReport(Facts):
     Costs are in `currency` per 1,000 requests. `cost_ratio` is candidate / teacher and must not
     exceed `max_cost_ratio`; `cost_ratios` say how many times cheaper the chosen candidate is
     than each reference. `test` is None when the locked test was not looked at, which may happen
-    `max_looks` times. `champion` is the release in use, None before the first promotion, and
-    `champion_difference` the candidate's quality minus the champion's.
+    `max_looks` times. `superior` says that the candidate was shown to be better, not only no worse,
+    and `agreement` is the share of items to which both gave the same answer. `champion` is the
+    release in use, None before the first promotion, and `champion_difference` the candidate's
+    quality minus the champion's.
     """
 
     workload: str
@@ -176,6 +219,10 @@ class GateReport(Facts):
     max_looks: int = 5
     data_hash: str
     considered: tuple[Considered, ...]
+    superior: bool = False
+    agreement: Span | None = None
+    guards: tuple[GuardComparison, ...] = ()
+    slices: tuple[SliceComparison, ...] = ()
     champion: Side | None = None
     champion_difference: Difference | None = None
 

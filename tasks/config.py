@@ -40,6 +40,9 @@ METRICS: Final[Mapping[Kind, tuple[str, ...]]] = {
 }
 """What is reported of each kind of task; the first is its metric unless the workload names one."""
 
+CORPUS_METRICS: Final = ("macro_f1", "bleu")
+"""Of these, only all answers together have a score: two models cannot be compared by the answer."""
+
 
 class Task(Config):
     """What the model is asked and how its answer is judged."""
@@ -64,6 +67,14 @@ class Task(Config):
         description="Quality, 0 to 1, that candidates are compared by: a name of the kind's "
         "metrics, or module:function of the workload's folder. By default the kind's first.",
     )
+    metric_sha256: str | None = Field(
+        default=None, description="Of the file of a metric of one's own; set by a run."
+    )
+    slices: tuple[str, ...] = Field(
+        default=(),
+        description="Fields of the records' metadata by which quality is told apart, for example "
+        "language.",
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "Task":
@@ -75,14 +86,20 @@ class Task(Config):
             raise ValueError("answer_schema: for extraction, and for nothing else")
         if (self.prompt is None) != (not self.input_fields):
             raise ValueError("give prompt and input_fields together, or neither")
-        if self.metric and ":" not in self.metric and self.metric not in METRICS[self.kind]:
-            raise ValueError(f"metric: one of {', '.join(METRICS[self.kind])}, or module:function")
+        able = [name for name in METRICS[self.kind] if name not in CORPUS_METRICS]
+        if self.metric and ":" not in self.metric and self.metric not in able:
+            raise ValueError(f"metric: one of {', '.join(able)}, or module:function")
         return self
 
     @property
     def primary_metric(self) -> str:
         """The metric that candidates are compared by."""
         return self.metric or METRICS[self.kind][0]
+
+    @property
+    def further_metrics(self) -> tuple[str, ...]:
+        """The kind's metrics beside the primary one."""
+        return tuple(name for name in METRICS[self.kind] if name != self.primary_metric)
 
     def decoding(self) -> Decoding:
         """Greedy; of a classification only the labels can come out."""

@@ -12,9 +12,12 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from tasks import intervals
+from tasks import intervals, slices
+from tasks.config import Task
+from tasks.metrics import choose as metrics
 from tasks.records import Prediction
 
+CONFIDENCE = 0.95
 REQUESTS_PRICED = 1000
 
 
@@ -36,12 +39,26 @@ class Load(NamedTuple):
     load_seconds: float
 
 
-def quality(predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """Accuracy with its 95% interval."""
-    right = sum(prediction.score == 1 for prediction in predictions)
-    found = intervals.proportion(right, len(predictions))
-    told = found._asdict()
-    return {"metric": "accuracy", "n": len(predictions), "confidence": 0.95} | told
+def quality(predictions: Sequence[Prediction], task: Task) -> dict[str, Any]:
+    """The task's metric with its 95% interval, its further metrics, and the metric by slice."""
+    primary = {"metric": task.primary_metric, "confidence": CONFIDENCE}
+    return {
+        "quality": primary | _mean(predictions),
+        "metrics": {
+            name: metrics.interval(name, predictions, task)._asdict()
+            for name in task.further_metrics
+        },
+        "slices": [
+            {"field": field, "value": value, "n": len(part), "quality": primary | _mean(part)}
+            for field in task.slices
+            for value, part in slices.by(field, predictions).items()
+        ],
+    }
+
+
+def _mean(predictions: Sequence[Prediction]) -> dict[str, Any]:
+    found = intervals.mean_score([each.score for each in predictions], CONFIDENCE)
+    return {"n": len(predictions)} | found._asdict()
 
 
 def performance(load: Load) -> dict[str, Any]:

@@ -8,7 +8,7 @@ judged differently by the two models):
 
 - Wilson's score interval for a share (Wilson 1927, JASA 22:209; recommended by Brown, Cai and
   DasGupta 2001, Statistical Science 16:101).
-- Student's t for a mean of repeated timings.
+- Student's t for a mean of repeated timings, and of graded scores and their paired differences.
 - Tango's score interval for the difference of paired shares (Tango 1998, Statistics in Medicine
   17:891). It stays honest when no item is judged differently, where Wald's interval has width
   zero; Fagerland, Lydersen and Laake (2014, Statistics in Medicine 33:2850) recommend it, and
@@ -71,6 +71,21 @@ def proportion(successes: int, n: int, confidence: float = 0.95) -> Interval:
     return Interval(successes / n, float(share.low), float(share.high))
 
 
+def mean_score(scores: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Mean of scores between 0 and 1: Wilson's interval where all are 0 or 1, else Student's t.
+
+    Raises:
+        ValueError: no scores, or a confidence outside 0..1.
+    """
+    _check(len(scores), confidence)
+    if all(score in {0, 1} for score in scores):
+        return proportion(round(sum(scores)), len(scores), confidence)
+    found = mean(scores, confidence)
+    if found.low is None or found.high is None:
+        return Interval(found.value, 0.0, 1.0)
+    return Interval(found.value, max(0.0, found.low), min(1.0, found.high))
+
+
 def mean(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     """Mean of repeated measurements with Student's t interval.
 
@@ -112,6 +127,35 @@ def paired_difference(gains: int, losses: int, n: int, confidence: float = 0.95)
         high=bound(-two_sided),
         lower_bound=bound(one_sided),
         upper_bound=bound(-one_sided),
+    )
+
+
+def mean_difference(
+    difference: float, deviation: float, n: int, confidence: float = 0.95
+) -> Comparison:
+    """Mean of `n` paired differences of graded scores, with Student's t bounds.
+
+    Args:
+        difference: their mean.
+        deviation: their standard deviation.
+        n: all items.
+        confidence: of the two-sided interval and of each one-sided bound.
+
+    Raises:
+        ValueError: no items, or a confidence outside 0..1.
+    """
+    _check(n, confidence)
+    if n == 1:
+        return Comparison(difference, -1.0, 1.0, -1.0, 1.0)
+    error = deviation / math.sqrt(n)
+    two_sided = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * error
+    one_sided = float(stats.t.ppf(confidence, n - 1)) * error
+    return Comparison(
+        value=difference,
+        low=difference - two_sided,
+        high=difference + two_sided,
+        lower_bound=difference - one_sided,
+        upper_bound=difference + one_sided,
     )
 
 

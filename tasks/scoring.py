@@ -1,6 +1,6 @@
 """Ask an engine many requests at once, as clients of the served model would.
 
-    answers = answer_all(engine, folder, records, decoding, concurrency=16, progress_label="gate")
+    answers = answer_all(engine, folder, records, task, concurrency=16, progress_label="gate")
 
 Evaluation and gate use the same engine, prompts and decoding as the Bento.
 """
@@ -14,7 +14,9 @@ from typing import NamedTuple
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import Completion, Engine
 from bentos.generator.prompt import Renderer
+from tasks.config import Task
 from tasks.examples import prompt_ids
+from tasks.metrics.choose import Score, scorer
 from tasks.progress import Progress
 from tasks.records import Prediction, Record
 
@@ -39,7 +41,7 @@ def answer_all(
     engine: Engine,
     folder: Path,
     records: Sequence[Record],
-    decoding: Decoding,
+    task: Task,
     concurrency: int,
     progress_label: str,
 ) -> Answers:
@@ -48,13 +50,26 @@ def answer_all(
     Args:
         engine: runs the model.
         folder: the model's folder, for its tokenizer.
-        records: what to ask; an answer is correct when it equals the reference.
-        decoding: how to draw answers.
+        records: what to ask.
+        task: how to draw answers, and what gives them their score.
         concurrency: requests in flight, 1 or more.
         progress_label: names the work in progress lines.
     """
+    # Before any request: a metric of the user's own may not be there.
+    score = scorer(task.primary_metric, task)
     renderer = Renderer.from_folder(folder)
-    return asyncio.run(_ask(engine, renderer, records, decoding, concurrency, progress_label))
+    done, seconds = asyncio.run(
+        _ask(engine, renderer, records, task.decoding(), concurrency, progress_label)
+    )
+    return Answers(
+        [
+            _judge(record, found.text, score)
+            for record, (found, _) in zip(records, done, strict=True)
+        ],
+        [latency for _, latency in done],
+        [found.prompt_tokens for found, _ in done],
+        seconds,
+    )
 
 
 async def _ask(
@@ -64,7 +79,7 @@ async def _ask(
     decoding: Decoding,
     concurrency: int,
     progress_label: str,
-) -> Answers:
+) -> tuple[list[tuple[Completion, float]], float]:
     progress = Progress(progress_label, len(records))
     free = asyncio.Semaphore(concurrency)
     started = time.perf_counter()
@@ -78,18 +93,15 @@ async def _ask(
         return completion, latency
 
     done = await asyncio.gather(*(ask(record) for record in records))
-    seconds = time.perf_counter() - started
-    predictions = [_judge(r, c.text) for r, (c, _) in zip(records, done, strict=True)]
-    tokens = [completion.prompt_tokens for completion, _ in done]
-    return Answers(predictions, [latency for _, latency in done], tokens, seconds)
+    return done, time.perf_counter() - started
 
 
-def _judge(record: Record, text: str) -> Prediction:
+def _judge(record: Record, text: str, score: Score) -> Prediction:
     answer = text.strip()
     return Prediction(
         id=record.id,
         reference=record.reference,
         answer=answer,
-        score=float(answer == record.reference),
+        score=score(answer, record.reference),
         metadata=record.metadata,
     )

@@ -7,6 +7,7 @@ writes params.yaml.
 """
 
 import argparse
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -148,6 +149,7 @@ def resolve(
     found = [*_apply_budget(content, budgets, budget, shown), *_apply(content, overrides)]
     content["budget"] = budget
     _anchor(content, local or root)
+    found += _pin_metric(content, root, shown)
     try:
         checked = Workload.model_validate(content)
     except ValidationError as error:
@@ -190,6 +192,19 @@ def _anchor(content: dict[str, Any], local: Path) -> None:
             entry["source"] = f"path:{(local / str(source).removeprefix('path:')).absolute()}"
 
 
+def _pin_metric(content: dict[str, Any], root: Path, file: Path) -> Iterator[Problem]:
+    """Tell a metric of the user's own by its hash: answers are judged again when it changes."""
+    task: Any = content.get("task")
+    name = str(task.get("metric")) if isinstance(task, dict) else ""
+    if ":" not in name:
+        return
+    module = paths.WORKLOADS / f"{name.partition(':')[0]}.py"
+    if (root / module).is_file():
+        task["metric_sha256"] = hashlib.sha256((root / module).read_bytes()).hexdigest()
+    else:
+        yield Problem(str(file), "task.metric", name, f"there is no {module}; write and commit it")
+
+
 def _apply(content: dict[str, Any], overrides: Overrides) -> Iterator[Problem]:
     for key, value in overrides.items():
         if not _set(content, key, value):
@@ -227,6 +242,7 @@ def _contradictions(workload: Workload, file: str) -> list[Problem]:
     if champions != named:
         remedy = f"this entry of evaluate.candidates alone must have role champion, not {champions}"
         found.append(Problem(file, "gate.champion", str(workload.gate.champion), remedy))
+    found += _metrics(workload, file)
     both = set(workload.baseline) & set(workload.evaluate.candidates)
     if both:
         remedy = "a baseline and an evaluated candidate must not share a name"
@@ -234,6 +250,18 @@ def _contradictions(workload: Workload, file: str) -> list[Problem]:
     if not found:
         found += _cycle(workload, file)
     return found
+
+
+def _metrics(workload: Workload, file: str) -> Iterator[Problem]:
+    """What the gate and the baselines ask of the task's kind of answers."""
+    further = workload.task.further_metrics
+    for name in workload.gate.guards:
+        if name not in further:
+            remedy = f"not a further metric of the task; there are: {_listed(further)}"
+            yield Problem(file, f"gate.guards.{name}", name, remedy)
+    if workload.baseline and workload.task.kind != "classification":
+        remedy = "TF-IDF tells classes apart: leave it out of other kinds of tasks"
+        yield Problem(file, "baseline", _listed(workload.baseline), remedy)
 
 
 def _references(workload: Workload) -> Iterator[tuple[str, str, str, set[str]]]:

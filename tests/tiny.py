@@ -11,10 +11,18 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from bentos.generator.prompt import PromptTemplate
 from tasks import paths, records
+from tasks.config import Task
 from tasks.records import Record
 
 LABELS = ("negative", "positive")
+TASK = Task(
+    kind="classification",
+    labels=LABELS,
+    input_fields=("text",),
+    prompt=PromptTemplate(user="{text}"),
+)
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + "

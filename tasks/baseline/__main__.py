@@ -2,6 +2,7 @@
 
 from tasks import paths, records, stage
 from tasks.baseline.config import BaselineConfig
+from tasks.config import Task
 from tasks.measure import MeasureConfig
 from tasks.params import read
 
@@ -11,9 +12,10 @@ def main(arguments: list[str]) -> None:
     name = stage.variant(arguments, "baseline")
     config = read(f"baseline.{name}", BaselineConfig)
     measure = read("evaluate.measure", MeasureConfig)
+    task = read("task", Task)
     from tasks.baseline.tfidf import evaluate
 
-    predictions, report = evaluate(name, config, measure)
+    predictions, report = evaluate(name, config, measure, task)
     folder = paths.evaluation(name)
     records.write(folder / paths.PREDICTIONS, predictions)
     records.write_report(folder / paths.REPORT, report)

@@ -13,12 +13,14 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from tasks import evaluation_report as facts
 from tasks import paths, records
 from tasks.baseline.config import BaselineConfig
+from tasks.config import Task
 from tasks.measure import MeasureConfig
+from tasks.metrics.choose import scorer
 from tasks.records import Prediction, Record
 
 
 def evaluate(
-    name: str, config: BaselineConfig, measure: MeasureConfig
+    name: str, config: BaselineConfig, measure: MeasureConfig, task: Task
 ) -> tuple[list[Prediction], dict[str, Any]]:
     """Train, then answer the validation rows; returns predictions and the report."""
     train = records.read(paths.TRAIN, Record)
@@ -26,7 +28,7 @@ def evaluate(
     started = time.perf_counter()
     model = fit(config, train)
     trained = time.perf_counter() - started
-    predictions, latencies = [], []
+    predictions, latencies, score = [], [], scorer(task.primary_metric, task)
     for row in rows:
         sent = time.perf_counter()
         answer = str(model.predict([text(row)])[0])
@@ -36,7 +38,7 @@ def evaluate(
                 id=row.id,
                 reference=row.reference,
                 answer=answer,
-                score=float(answer == row.reference),
+                score=score(answer, row.reference),
                 metadata=row.metadata,
             )
         )
@@ -52,7 +54,7 @@ def evaluate(
         "candidate": None,
         "engine": "sklearn",
         "role": "baseline",
-        "quality": facts.quality(predictions),
+        **facts.quality(predictions, task),
         "performance": facts.performance(load),
         "cost": facts.cost(load.rates, measure.price_per_hour, measure.currency),
         "size_mb": None,

@@ -42,7 +42,7 @@ def evaluate(
         answer_all,
         engine,
         folder,
-        decoding=task.decoding(),
+        task=task,
         concurrency=measure.concurrency,
         progress_label=f"evaluate:{name}",
     )
@@ -60,7 +60,7 @@ def evaluate(
         "candidate": entry.candidate,
         "engine": entry.engine,
         "role": entry.role,
-        "quality": facts.quality(predictions),
+        **facts.quality(predictions, task),
         "performance": facts.performance(load),
         "cost": facts.cost(load.rates, measure.price_per_hour, measure.currency),
         "size_mb": round(candidate.served_bytes(folder) / 1e6, 2),

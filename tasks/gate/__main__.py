@@ -26,18 +26,19 @@ def main(arguments: list[str]) -> None:
     if arguments:
         raise StillhouseError("usage: python -m tasks.gate (it takes no arguments)")
     config = params.read("gate", GateConfig)
-    decoding = params.read("task", Task).decoding()
+    task = params.read("task", Task)
     reports = candidates_table.evaluations(Path())
     run = Run(
         workload=params.read_text("workload"),
         budget=params.read_text("budget"),
+        task=task,
         evaluated={report.name: _evaluated(report) for report in reports},
         locked_test=paths.LOCKED_TEST,
         data_hash=lineage.sha256(paths.PREPARED),
     )
 
     def answered(report: Evaluation, items: Sequence[Record]) -> Sequence[Prediction]:
-        return answer(report, items, decoding)
+        return answer(report, items, task)
 
     decision = decide(run, config, answered)
     records.write(paths.GATE / paths.PREDICTIONS, _rows(decision.answers))

@@ -14,9 +14,9 @@ of a single test (intersection-union, Berger 1982, Technometrics 24:295).
 from typing import NamedTuple
 
 from tasks.candidates_table import Difference, Evaluation, Verdict
-from tasks.gate import selection, verdict
+from tasks.gate import verdict
 from tasks.gate.config import GateConfig
-from tasks.gate.pairing import Pairs, pair
+from tasks.gate.pairing import Paired, pair
 from tasks.gate.selection import Evaluated, points
 
 
@@ -39,13 +39,13 @@ def lacks(
         champion.report.name, champion.predictions, candidate.report.name, candidate.predictions
     )
     found = []
-    chance = selection.pass_probability(pairs, test_items, config.margin, config.confidence)
+    chance = pairs.pass_probability(test_items, config.margin, config.confidence)
     if chance < config.min_pass_probability:
         found.append(
             f"its chance of being shown no worse than the release in use is {chance:.0%}, and "
             f"{config.min_pass_probability:.0%} is asked"
         )
-    superior = selection.pass_probability(pairs, test_items, 0.0, config.confidence)
+    superior = pairs.pass_probability(test_items, 0.0, config.confidence)
     if not cheaper(champion.report, candidate.report) and superior < config.min_pass_probability:
         found.append(
             "it is not cheaper than the release in use by more than noise, and its chance of "
@@ -55,7 +55,7 @@ def lacks(
 
 
 def judge(
-    champion: Evaluation, candidate: Evaluation, pairs: Pairs, config: GateConfig
+    champion: Evaluation, candidate: Evaluation, pairs: Paired, config: GateConfig
 ) -> Challenge:
     """The verdict on one look at the locked test; the champion stays unless it is `pass`."""
     no_worse = verdict.judge(pairs, config)

@@ -20,6 +20,16 @@ class GateConfig(Config):
     margin: float = Field(
         gt=0, le=0.5, description="How much less accurate the candidate may be, as a share."
     )
+    guards: dict[str, float] = Field(
+        default={},
+        description="Further metrics of the task, each with how much worse the candidate may be.",
+    )
+    slice_margin: float | None = Field(
+        default=None,
+        gt=0,
+        le=0.5,
+        description="A candidate fails that is shown to be worse by more in any of task.slices.",
+    )
     confidence: float = Field(
         default=0.95, ge=0.8, le=0.999, description="Of every interval and of the one-sided test."
     )
@@ -41,6 +51,13 @@ class GateConfig(Config):
     cost_references: tuple[VariantName, ...] = Field(
         default=(), description="Evaluated entries whose cost is set beside the chosen one's."
     )
+
+    @model_validator(mode="after")
+    def _guards_have_margins(self) -> "GateConfig":
+        wrong = [name for name, margin in self.guards.items() if not 0 < margin <= 0.5]
+        if wrong:
+            raise ValueError(f"guards: the margin of {', '.join(wrong)} must lie in 0..0.5")
+        return self
 
     @model_validator(mode="after")
     def _references_differ(self) -> "GateConfig":

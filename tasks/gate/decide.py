@@ -18,13 +18,15 @@ from tasks.candidates_table import (
     LockedTest,
     Quality,
     Side,
+    Span,
     Verdict,
 )
+from tasks.config import Task
 from tasks.errors import DataError
-from tasks.gate import challenge, selection, verdict
+from tasks.gate import challenge, guards, selection, verdict
 from tasks.gate.challenge import Challenge
 from tasks.gate.config import GateConfig
-from tasks.gate.pairing import pair
+from tasks.gate.pairing import in_order, pair
 from tasks.gate.selection import Evaluated, Selection
 from tasks.records import Prediction, Record
 from tasks.sketch import sketch
@@ -46,6 +48,7 @@ class Run(NamedTuple):
 
     workload: str
     budget: str
+    task: Task
     evaluated: Mapping[str, Evaluated]
     locked_test: Path
     data_hash: str
@@ -144,7 +147,15 @@ def _judged(
     pairs = pair(teacher.name, answers[teacher.name], candidate.name, answers[candidate.name])
     judgement = verdict.judge(pairs, config)
     challenged = _challenged(champion, candidate, answers, config)
-    verdicts = [judgement.verdict, *([challenged.verdict] if challenged else [])]
+    ordered = in_order(answers[teacher.name], answers[candidate.name])
+    guarded = tuple(
+        guards.metric(name, margin, *ordered, run.task, config.confidence)
+        for name, margin in config.guards.items()
+    )
+    parts = guards.slices(*ordered, run.task, config)
+    verdicts = [judgement.verdict, *(each.verdict for each in guarded)]
+    verdicts += [challenged.verdict] if challenged else []
+    verdicts += ["fail"] if any(part.worse for part in parts) else []
     needed = [judgement.required_items, challenged.required_items if challenged else None]
     references = (config.teacher, *config.cost_references)
     return GateReport(
@@ -153,6 +164,7 @@ def _judged(
         verdict=max(verdicts, key=WORST_LAST.index),
         reasons=(
             *judgement.reasons,
+            *guards.reasons(guarded, parts, config),
             *(challenged.reasons if challenged else ()),
             _cost_reason(teacher, candidate, config),
         ),
@@ -180,6 +192,10 @@ def _judged(
         max_looks=config.max_looks,
         data_hash=run.data_hash,
         considered=selected.considered,
+        superior=judgement.difference.lower_bound > 0,
+        agreement=_agreement(*ordered, config),
+        guards=guarded,
+        slices=parts,
         champion=_tested(champion, answers, config) if champion else None,
         champion_difference=challenged.difference if challenged else None,
     )
@@ -195,7 +211,7 @@ def _challenged(
 
 
 def _tested(report: Evaluation, answers: Answers, config: GateConfig) -> Side:
-    return _side(report, _quality(answers[report.name], config), "test")
+    return _side(report, _quality(answers[report.name], report.quality.metric, config), "test")
 
 
 def _named(run: Run, name: str) -> Evaluated:
@@ -216,10 +232,17 @@ def _count(file: Path) -> int:
     return count
 
 
-def _quality(answers: Sequence[Prediction], config: GateConfig) -> Quality:
-    right = sum(answer.score == 1 for answer in answers)
-    share = intervals.proportion(right, len(answers), config.confidence)
-    return Quality(n=len(answers), confidence=config.confidence, **share._asdict())
+def _quality(answers: Sequence[Prediction], metric: str, config: GateConfig) -> Quality:
+    found = intervals.mean_score([answer.score for answer in answers], config.confidence)
+    return Quality(metric=metric, n=len(answers), confidence=config.confidence, **found._asdict())
+
+
+def _agreement(
+    teacher: Sequence[Prediction], candidate: Sequence[Prediction], config: GateConfig
+) -> Span:
+    same = sum(a.answer == b.answer for a, b in zip(teacher, candidate, strict=True))
+    share = intervals.proportion(same, len(teacher), config.confidence)
+    return Span(**share._asdict())
 
 
 def _cost(report: Evaluation) -> float:

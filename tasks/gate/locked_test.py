@@ -1,14 +1,14 @@
 """Answers of one evaluated model to the locked test, by the engine that serves it.
 
-answer(report, items, decoding)     one Prediction per item, in order
+answer(report, items, task)     one Prediction per item, in order
 """
 
 from collections.abc import Sequence
 
-from bentos.generator.decoding import Decoding
 from bentos.generator.engine import load_engine
 from tasks import paths
 from tasks.candidates_table import Evaluation
+from tasks.config import Task
 from tasks.errors import DataError
 from tasks.records import Prediction, Record
 from tasks.scoring import answer_all
@@ -17,7 +17,7 @@ CONCURRENCY = 16
 """Where the evaluation does not tell its own; changes speed, not answers."""
 
 
-def answer(report: Evaluation, items: Sequence[Record], decoding: Decoding) -> Sequence[Prediction]:
+def answer(report: Evaluation, items: Sequence[Record], task: Task) -> Sequence[Prediction]:
     """Run the model of `report` over the items.
 
     Raises:
@@ -37,7 +37,7 @@ def answer(report: Evaluation, items: Sequence[Record], decoding: Decoding) -> S
             engine,
             folder,
             items,
-            decoding,
+            task,
             concurrency=report.performance.concurrency or CONCURRENCY,
             progress_label=f"gate:{report.name}",
         ).predictions

@@ -7,19 +7,12 @@ Everything here is judged on validation; of the locked test only the number of i
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
-
-from tasks import intervals
 from tasks.candidates_table import Considered, Evaluation
 from tasks.gate.config import GateConfig
-from tasks.gate.pairing import Pairs, pair
+from tasks.gate.pairing import Paired, pair
 from tasks.records import Prediction
-
-DRAWS = 20_000
-"""Simulated gates; the probability of passing is then known to within 0.01."""
 
 
 class Evaluated(NamedTuple):
@@ -36,7 +29,7 @@ class Judged(NamedTuple):
     """A candidate with its prospects."""
 
     evaluated: Evaluated
-    pairs: Pairs
+    pairs: Paired
     pass_probability: float
     cost_ratio: float
     lacks: tuple[str, ...]
@@ -103,24 +96,6 @@ def _undecided(judged: Sequence[Judged], config: GateConfig, test_items: int) ->
     return max(able, key=lambda each: each.pass_probability, default=None)
 
 
-@lru_cache
-def pass_probability(pairs: Pairs, test_items: int, margin: float, confidence: float) -> float:
-    """Chance that the locked test shows non-inferiority, given what validation showed.
-
-    The shares of gains and losses are uncertain too: they are drawn from their posterior under
-    Jeffreys' prior (Dirichlet with 1/2 each), then a test of `test_items` from those shares.
-    Seeded, so that the same validation always gives the same choice.
-    """
-    generator = np.random.default_rng(0)
-    same = pairs.n - pairs.gains - pairs.losses
-    shares = generator.dirichlet([pairs.gains + 0.5, pairs.losses + 0.5, same + 0.5], DRAWS)
-    outcomes = generator.multinomial(test_items, shares)
-    passed = intervals.is_non_inferior(
-        outcomes[:, 0], outcomes[:, 1], test_items, margin, confidence
-    )
-    return float(passed.mean())
-
-
 def _judge(
     teacher: Evaluated,
     candidate: Evaluated,
@@ -130,7 +105,7 @@ def _judge(
 ) -> Judged:
     report = candidate.report
     pairs = pair(teacher.report.name, teacher.predictions, report.name, candidate.predictions)
-    probability = pass_probability(pairs, test_items, config.margin, config.confidence)
+    probability = pairs.pass_probability(test_items, config.margin, config.confidence)
     teacher_cost = teacher.report.cost.per_1000_requests.value
     ratio = report.cost.per_1000_requests.value / teacher_cost
     lacks = []
@@ -144,7 +119,7 @@ def _judge(
     return Judged(candidate, pairs, probability, ratio, (*lacks, *others))
 
 
-def _unlikely(pairs: Pairs, probability: float, config: GateConfig) -> str:
+def _unlikely(pairs: Paired, probability: float, config: GateConfig) -> str:
     text = (
         f"its chance of passing the locked test is {probability:.0%}, and "
         f"{config.min_pass_probability:.0%} is asked: on validation it is "
@@ -157,15 +132,9 @@ def _unlikely(pairs: Pairs, probability: float, config: GateConfig) -> str:
     return f"{text}; were that the truth, about {items:,} test items would be enough"
 
 
-def items_needed(pairs: Pairs, config: GateConfig) -> int | None:
+def items_needed(pairs: Paired, config: GateConfig) -> int | None:
     """Test items that would pass the gate if what was seen is the truth; None at the margin."""
-    return intervals.required_items(
-        pairs.discordance,
-        pairs.difference,
-        config.margin,
-        alpha=1 - config.confidence,
-        power=config.min_pass_probability,
-    )
+    return pairs.items_needed(config.margin, config.confidence, config.min_pass_probability)
 
 
 def points(share: float, signed: bool = True) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tasks import intervals
 from tasks.candidates_table import Verdict
 from tasks.gate.config import GateConfig
-from tasks.gate.pairing import Pairs
+from tasks.gate.pairing import Paired
 from tasks.gate.selection import items_needed, points
 
 
@@ -30,12 +30,12 @@ class Judgement(NamedTuple):
     reasons: tuple[str, ...]
 
 
-def judge(pairs: Pairs, config: GateConfig) -> Judgement:
+def judge(pairs: Paired, config: GateConfig) -> Judgement:
     """The verdict of one look at the locked test."""
-    difference = intervals.paired_difference(*pairs, confidence=config.confidence)
+    difference = pairs.compared(config.confidence)
     seen = (
         f"on {pairs.n:,} locked test items the candidate is {points(difference.value)} against "
-        f"the teacher; it alone is right on {pairs.gains}, the teacher alone on {pairs.losses}"
+        f"the teacher; {pairs.seen()}"
     )
     margin = points(config.margin, signed=False)
     sure = f"with {config.confidence:.0%} confidence"

@@ -7,7 +7,7 @@ import pytest
 from tasks.baseline.config import BaselineConfig
 from tasks.baseline.tfidf import evaluate
 from tasks.measure import MeasureConfig
-from tests.tiny import tiny_data
+from tests.tiny import TASK, tiny_data
 
 
 def test_baseline_learns_words_that_tell_the_label(
@@ -16,7 +16,7 @@ def test_baseline_learns_words_that_tell_the_label(
     monkeypatch.chdir(tmp_path)
     tiny_data(train=40, validation=12)
     measure = MeasureConfig(price_per_hour=0.1, repeats=3)
-    predictions, report = evaluate("tfidf", BaselineConfig(method="tfidf"), measure)
+    predictions, report = evaluate("tfidf", BaselineConfig(method="tfidf"), measure, TASK)
     assert [p.score for p in predictions] == [1.0] * 12
     assert report["quality"]["value"] == 1.0
     assert report["quality"]["low"] < 0.9, "twelve right answers prove little"

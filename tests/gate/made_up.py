@@ -8,6 +8,7 @@ from tasks.gate.config import GateConfig
 from tasks.gate.decide import Run
 from tasks.gate.selection import Evaluated
 from tasks.records import Prediction
+from tests.tiny import TASK
 
 CONFIG = GateConfig(teacher="teacher", margin=0.03, max_cost_ratio=1 / 6)
 
@@ -67,4 +68,4 @@ def run(test: Path, *candidates: Evaluated) -> Run:
     """A run whose teacher costs USD 0.01 and is right on all 600 validation items but 60."""
     teacher = Evaluated(evaluation("teacher", 0.01, "teacher"), answers(600, range(60)))
     evaluated = {each.report.name: each for each in (teacher, *candidates)}
-    return Run("sentiment", "quick", evaluated, test, data_hash="cd" * 32)
+    return Run("sentiment", "quick", TASK, evaluated, test, data_hash="cd" * 32)

@@ -3,31 +3,31 @@
 import pytest
 
 from tasks.gate.pairing import Pairs
-from tasks.gate.selection import Evaluated, choose, pass_probability
+from tasks.gate.selection import Evaluated, choose
 from tests.gate.made_up import CONFIG, answers, evaluation
 
 
 def test_pass_probability_grows_with_the_test() -> None:
     pairs = Pairs(gains=20, losses=22, n=600)
-    small, large = (pass_probability(pairs, items, 0.03, 0.95) for items in (200, 2000))
+    small, large = (pairs.pass_probability(items, 0.03, 0.95) for items in (200, 2000))
     assert small < 0.6 < 0.9 < large
 
 
 def test_pass_probability_knows_that_a_small_validation_proves_little() -> None:
-    sure = pass_probability(Pairs(gains=40, losses=40, n=2000), 2000, 0.03, 0.95)
-    unsure = pass_probability(Pairs(gains=1, losses=1, n=50), 2000, 0.03, 0.95)
+    sure = Pairs(gains=40, losses=40, n=2000).pass_probability(2000, 0.03, 0.95)
+    unsure = Pairs(gains=1, losses=1, n=50).pass_probability(2000, 0.03, 0.95)
     assert sure > 0.99
     assert unsure < 0.9
 
 
 def test_pass_probability_is_the_same_every_time() -> None:
     pairs = Pairs(gains=10, losses=14, n=500)
-    assert pass_probability(pairs, 800, 0.03, 0.95) == pass_probability(pairs, 800, 0.03, 0.95)
+    assert pairs.pass_probability(800, 0.03, 0.95) == pairs.pass_probability(800, 0.03, 0.95)
 
 
 def test_pass_probability_at_the_margin_is_about_one_in_twenty() -> None:
     pairs = Pairs(gains=200_000, losses=500_000, n=10_000_000)
-    assert pass_probability(pairs, 1000, 0.03, 0.95) == pytest.approx(0.05, abs=0.01)
+    assert pairs.pass_probability(1000, 0.03, 0.95) == pytest.approx(0.05, abs=0.01)
 
 
 def test_what_a_candidate_lacks_is_said_with_the_items_that_would_be_enough() -> None:
