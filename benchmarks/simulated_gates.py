@@ -11,7 +11,7 @@ Writes benchmarks/results/simulated-gates.json.
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +37,13 @@ TEACHER_WRONG = 0.12
 DISCORDANCE = 0.09
 """As in the demo: shares of items that the teacher gets wrong, and that one of two gets right."""
 
+STEPS = 20
+TEACHER_SCORE = 0.73
+"""Of graded scores, each a multiple of 1/STEPS: the teacher's mean."""
+
+REDRAWN = 0.3
+"""Of graded scores: share of items on which a candidate does not answer as the teacher does."""
+
 CONFIG = GateConfig(
     teacher="teacher",
     margin=0.03,
@@ -50,24 +57,31 @@ CONFIG = GateConfig(
 TASK = Task(kind="classification", labels=("no", "yes"))
 
 
+Scores = NDArray[np.int64]
+
+
 class World(NamedTuple):
     """What is true, and how much of it a gate sees.
 
     Attributes:
         difference: every candidate's share of right answers minus the teacher's.
         candidates: how many there are, each wrong on items of its own.
+        graded: scores lie between 0 and 1, as those of chrF do, instead of being one of the two.
     """
 
     difference: float
     candidates: int = 1
     validation_items: int = 500
     test_items: int = 1500
+    graded: bool = False
 
 
 WORLDS = {
     "at the margin, one candidate": World(-CONFIG.margin),
     "at the margin, ten candidates": World(-CONFIG.margin, candidates=10),
+    "at the margin, one candidate, graded scores": World(-CONFIG.margin, graded=True),
     "equal to the teacher": World(0.0),
+    "equal to the teacher, graded scores": World(0.0, graded=True),
     "equal to the teacher, 50 test items": World(0.0, test_items=50),
 }
 
@@ -111,8 +125,8 @@ def summary(verdicts: Counter[Verdict]) -> dict[str, Any]:
 
 def _gate(world: World, test: Path, generator: np.random.Generator) -> Verdict:
     names = ["teacher", *(f"candidate-{n}" for n in range(world.candidates))]
-    seen = _right(world, world.validation_items, generator)  # (1 + C, V)
-    locked = dict(zip(names, _right(world, world.test_items, generator), strict=True))
+    seen = _scores(world, world.validation_items, generator)  # (1 + C, V)
+    locked = dict(zip(names, _scores(world, world.test_items, generator), strict=True))
     # All cost the same, so that the gate is free to take whichever looks best by name alone.
     evaluated = {
         name: Evaluated(
@@ -124,26 +138,32 @@ def _gate(world: World, test: Path, generator: np.random.Generator) -> Verdict:
     return decide(run, CONFIG, lambda side, _: _answers(locked[side.name])).report.verdict
 
 
-def _right(world: World, items: int, generator: np.random.Generator) -> NDArray[np.bool_]:
-    """Who is right on what, (1 + C, items): the teacher first, each candidate differing from it."""
+def _scores(world: World, items: int, generator: np.random.Generator) -> Scores:
+    """What everyone scores on every item, in steps, (1 + C, items), the teacher first."""
+    if world.graded:
+        return _graded(world, items, generator)
     gain, loss = (DISCORDANCE + world.difference) / 2, (DISCORDANCE - world.difference) / 2
     teacher = generator.random(items) >= TEACHER_WRONG
     differs = np.where(teacher, loss / (1 - TEACHER_WRONG), gain / TEACHER_WRONG)
     flipped = generator.random((world.candidates, items)) < differs
-    return np.vstack([teacher, teacher ^ flipped])
+    return STEPS * np.vstack([teacher, teacher ^ flipped]).astype(np.int64)
 
 
-def _answers(right: Sequence[bool] | NDArray[np.bool_]) -> list[Prediction]:
-    return [_PREDICTIONS[item, bool(is_right)] for item, is_right in enumerate(right)]
+def _graded(world: World, items: int, generator: np.random.Generator) -> Scores:
+    teacher = generator.binomial(STEPS, TEACHER_SCORE, items)
+    size = (world.candidates, items)
+    mean = TEACHER_SCORE + world.difference / REDRAWN
+    redrawn = generator.binomial(STEPS, mean, size)
+    return np.vstack([teacher, np.where(generator.random(size) < REDRAWN, redrawn, teacher)])
 
 
-_PREDICTIONS = {
-    (item, right): Prediction(
-        id=f"{item:05}", reference="yes", answer="yes" if right else "no", score=float(right)
-    )
-    for item in range(max(max(w.validation_items, w.test_items) for w in WORLDS.values()))
-    for right in (True, False)
-}
+def _answers(steps: NDArray[np.int64]) -> list[Prediction]:
+    return [_prediction(item, int(step)) for item, step in enumerate(steps)]
+
+
+@cache
+def _prediction(item: int, step: int) -> Prediction:
+    return Prediction(id=f"{item:05}", reference="yes", answer=str(step), score=step / STEPS)
 
 
 def _items(count: int) -> list[Record]:

@@ -88,6 +88,23 @@ class GuardComparison(Facts):
     verdict: Verdict
 
 
+class JudgeSummary(Facts):
+    """What a judge thinks of candidate and teacher on validation items.
+
+    `preference` is the candidate's share of wins, a tie counting half. `swayed_by_order` counts the
+    items on which the judge chose the same place both times.
+    """
+
+    model: str
+    n: int
+    candidate_wins: int
+    teacher_wins: int
+    ties: int
+    swayed_by_order: int
+    preference: Span
+    agreement_with_references: Span | None
+
+
 class Latency(Facts):
     """Milliseconds from request to answer, at the stated concurrency."""
 
@@ -223,6 +240,7 @@ class GateReport(Facts):
     agreement: Span | None = None
     guards: tuple[GuardComparison, ...] = ()
     slices: tuple[SliceComparison, ...] = ()
+    judge: JudgeSummary | None = None
     champion: Side | None = None
     champion_difference: Difference | None = None
 

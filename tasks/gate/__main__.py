@@ -11,10 +11,11 @@ from pathlib import Path
 
 from tasks import candidate as lineage
 from tasks import candidates_table, params, paths, records, stage
-from tasks.candidates_table import Evaluation
+from tasks.candidates_table import Evaluation, GateReport, JudgeSummary
 from tasks.config import Task
 from tasks.errors import DataError, StillhouseError
-from tasks.gate.config import GateConfig
+from tasks.gate import judge
+from tasks.gate.config import GateConfig, JudgeConfig
 from tasks.gate.decide import Answers, Run, decide
 from tasks.gate.locked_test import answer
 from tasks.gate.selection import Evaluated
@@ -40,11 +41,29 @@ def main(arguments: list[str]) -> None:
     def answered(report: Evaluation, items: Sequence[Record]) -> Sequence[Prediction]:
         return answer(report, items, task)
 
+    # Before the locked test is looked at: a key may be missing.
+    ask = judge.client(config.judge) if config.judge else None
     decision = decide(run, config, answered)
+    report = decision.report
+    if config.judge and ask and report.chosen:
+        report = report.model_copy(update={"judge": _judged(run, report, config.judge, ask)})
     records.write(paths.GATE / paths.PREDICTIONS, _rows(decision.answers))
-    records.write_report(paths.GATE / paths.REPORT, decision.report.model_dump(mode="json"))
-    print(f"verdict: {decision.report.verdict}")
-    print("".join(f"- {reason}\n" for reason in decision.report.reasons), end="")
+    records.write_report(paths.GATE / paths.REPORT, report.model_dump(mode="json"))
+    print(f"verdict: {report.verdict}")
+    print("".join(f"- {reason}\n" for reason in report.reasons), end="")
+
+
+def _judged(run: Run, report: GateReport, config: JudgeConfig, ask: judge.Ask) -> JudgeSummary:
+    teacher, candidate = (
+        {each.id: each for each in run.evaluated[name].predictions}
+        for name in (report.teacher.name, str(report.chosen))
+    )
+    items = [
+        item
+        for item in records.read(paths.VALIDATION, Record)
+        if item.id in teacher and item.id in candidate
+    ]
+    return judge.judge(items, teacher, candidate, config, ask)
 
 
 def _evaluated(report: Evaluation) -> Evaluated:

@@ -8,6 +8,22 @@ from pydantic import Field, model_validator
 from tasks.config import Config, VariantName
 
 
+class JudgeConfig(Config):
+    """A model behind an OpenAI-compatible API that is asked which of two answers is better."""
+
+    base_url: str = Field(pattern=r"^https?://", description="Of the API, up to /v1.")
+    model: str = Field(min_length=1, description="Its name there.")
+    api_key_env: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z][A-Z0-9_]*$",
+        description="Environment variable that holds the key; none where no key is asked for.",
+    )
+    rows: int = Field(
+        default=100, ge=1, le=10_000, description="Validation items; each costs two requests."
+    )
+    concurrency: int = Field(default=4, ge=1, le=64, description="Requests in flight.")
+
+
 class GateConfig(Config):
     """Limits of the gate, agreed before anything is measured."""
 
@@ -29,6 +45,9 @@ class GateConfig(Config):
         gt=0,
         le=0.5,
         description="A candidate fails that is shown to be worse by more in any of task.slices.",
+    )
+    judge: JudgeConfig | None = Field(
+        default=None, description="Whose opinion of teacher and candidate is reported as well."
     )
     confidence: float = Field(
         default=0.95, ge=0.8, le=0.999, description="Of every interval and of the one-sided test."

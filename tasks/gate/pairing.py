@@ -167,7 +167,7 @@ def of_scores(teacher: Sequence[float], candidate: Sequence[float]) -> Paired:
     return Graded(float(differences.mean()), deviation, share, len(differences))
 
 
-@lru_cache
+@lru_cache(maxsize=65_536)
 def _simulated(pairs: Pairs, test_items: int, margin: float, confidence: float) -> float:
     """The shares of gains and losses are uncertain too: they are drawn from their posterior under
     Jeffreys' prior (Dirichlet with 1/2 each), then a test of `test_items` from those shares.

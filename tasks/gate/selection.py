@@ -126,9 +126,9 @@ def _unlikely(pairs: Paired, probability: float, config: GateConfig) -> str:
         f"{points(pairs.difference)} against the teacher, with a margin of "
         f"{points(config.margin, signed=False)}"
     )
-    if pairs.difference <= -config.margin:
-        return text
     items = items_needed(pairs, config)
+    if pairs.difference <= -config.margin or items is None:
+        return text
     return f"{text}; were that the truth, about {items:,} test items would be enough"
 
 
