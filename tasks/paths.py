@@ -22,6 +22,8 @@ PACKAGE = Path("models/package")
 REPORTS = Path("reports")
 RELEASE_HTML = REPORTS / "release.html"
 FRONTIER_PNG = REPORTS / "frontier.png"
+PLOTS = REPORTS / "plots"
+MODEL_CARD = REPORTS / "model-card.md"
 
 REPORT = "report.json"
 PREDICTIONS = "predictions.jsonl"
