@@ -40,9 +40,20 @@ def markdown(root: Path, table: Table) -> str:
     tag = bento_tag(root)
     if tag is not None:
         parts.append(f"Bento: `{tag}`")
-    if (root / paths.RELEASE_HTML).exists():
-        parts.append(f"Report: `{(root / paths.RELEASE_HTML).as_uri()}`")
+    for name, file in (("Report", paths.RELEASE_HTML), ("Model card", paths.MODEL_CARD)):
+        if (root / file).exists():
+            parts.append(f"{name}: `{(root / file).as_uri()}`")
+    parts.append("Costs, requests per second, latencies and memory are timings: they vary.")
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def model_card(root: Path) -> str | None:
+    """The model card without its front matter, which is for machines; None without a card."""
+    if not (root / paths.MODEL_CARD).exists():
+        return None
+    card = (root / paths.MODEL_CARD).read_text(encoding="utf-8")
+    _, _, words = card.partition("---\n")[2].partition("---\n")
+    return words.strip() + "\n"
 
 
 def records(table: Table) -> list[dict[str, str]]:
