@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 VARIABLE = "STILLHOUSE_CHROMIUM"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
@@ -31,7 +31,7 @@ class Seen(NamedTuple):
     """What a page did while it was watched.
 
     Attributes:
-        errors: console errors and exceptions that nobody caught.
+        errors: console errors with the address that each is about, and uncaught exceptions.
         requests: every address that was asked for.
         failed: those that gave no answer or an answer of 400 and above.
     """
@@ -61,7 +61,7 @@ def opened(program: str) -> Iterator[Browser]:
 def watch(page: Page) -> Seen:
     """Note what `page` does from now on."""
     seen = Seen([], [], [])
-    page.on("console", lambda said: seen.errors.append(said.text) if said.type == "error" else None)
+    page.on("console", lambda said: seen.errors.extend(_error(said)))
     page.on("pageerror", lambda error: seen.errors.append(str(error)))
     page.on("request", lambda request: seen.requests.append(request.url))
     page.on("requestfailed", lambda request: seen.failed.append(request.url))
@@ -70,3 +70,7 @@ def watch(page: Page) -> Seen:
         lambda answer: seen.failed.append(answer.url) if answer.status >= 400 else None,
     )
     return seen
+
+
+def _error(said: ConsoleMessage) -> list[str]:
+    return [f"{said.location['url']}: {said.text}"] if said.type == "error" else []
