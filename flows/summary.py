@@ -33,7 +33,7 @@ def markdown(root: Path, table: Table) -> str:
     if table.gate is not None:
         parts += [f"## {headline(table.gate)}", _bullets(table.gate)]
     parts += [
-        candidates_table.markdown(table),
+        _table(table),
         "Quality and cost with their 95% intervals; the chosen candidate in bold.",
         _plot(root / paths.FRONTIER_PNG),
     ]
@@ -68,6 +68,17 @@ def bento_tag(root: Path) -> str | None:
             tag = json.loads(file.read_text(encoding="utf-8")).get("tag")
             return str(tag) if tag else None
     return None
+
+
+def _table(table: Table) -> str:
+    """The table in Markdown with cells of two lines: the UI cuts off what is too wide for it."""
+    name, _role, *titles = HEADER
+    lines = [(name, *(title.replace(" ", "<br>", 1) for title in titles))]
+    lines.append(("---",) * len(lines[0]))
+    for row, texts in zip(table.rows, candidates_table.cells(table), strict=True):
+        first, role, *rest = (f"**{text}**" if row.chosen else text for text in texts)
+        lines.append((f"{first}<br>{role}", *(text.replace(" (", "<br>(") for text in rest)))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _bullets(gate: GateReport) -> str:

@@ -153,7 +153,6 @@ def html(comparison: Comparison) -> str:
             headline=headline,
             summary=summary,
             sections=sections(comparison),
-            cell=cell,
             drawn_pair=drawn_pair,
         )
     )

@@ -10,15 +10,16 @@ model-index: [...]
 # sentiment: small-int8
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import yaml
 
 from tasks.candidates_table import GateReport, TableRow
-from tasks.report.facts import Facts, Source
+from tasks.report.facts import Facts
 from tasks.report.html import SliceRow, environment, slices, told
-from tasks.report.words import percent, rounded
+from tasks.report.words import percent
 
 TEMPLATE = "model-card.md.jinja"
 PIPELINES = {"classification": "text-classification"}
@@ -47,7 +48,7 @@ def render(facts: Facts) -> str:
             gate=gate,
             row=chosen(facts),
             task=task,
-            prompt=_indented(yaml.safe_dump(task.get("prompt"), allow_unicode=True, width=90))
+            prompt=_fenced(yaml.safe_dump(task["prompt"], allow_unicode=True, width=90))
             if task.get("prompt")
             else None,
             weights=[each for each in facts.sources if each.name != "data"],
@@ -117,11 +118,6 @@ def worst_slice(facts: Facts) -> Worst | None:
     return Worst(f"{low.field}: {low.value}", low.n, percent(_quality(low)), "validation")
 
 
-def size(source: Source) -> str:
-    """Of a pinned file, in MB."""
-    return f"{rounded(source.size / 1e6)} MB" if source.size is not None else "size unknown"
-
-
 def _quality(row: SliceRow) -> float:
     return row.candidate.value if row.candidate else 1.0
 
@@ -147,6 +143,8 @@ def _result(gate: GateReport, pipeline: str) -> dict[str, Any]:
     }
 
 
-def _indented(words: str) -> str:
-    """A block that Markdown shows as it stands, whatever is in it."""
-    return "".join(f"    {line}\n" for line in words.splitlines())
+def _fenced(words: str) -> str:
+    """A block that Markdown shows as it stands: its fence is longer than any inside."""
+    longest = max((len(found) for found in re.findall("`+", words)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}yaml\n{words}{fence}"
