@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -9,7 +10,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.browser import Seen, watch
 from tasks.report.__main__ import main
+from tasks.report.compare import compare, html
 from tests.report.made_up import LONG_REQUEST, write_run
+from tests.report.test_compare import release
 
 SECTIONS = (
     "why",
@@ -109,6 +112,22 @@ def test_words_are_dark_enough_to_read(shown: Shown) -> None:
     for selector in (".note", "figcaption", "caption", "nav a", "header .kind", ".examples .no"):
         contrast = shown.page.locator(selector).first.evaluate(CONTRAST)
         assert contrast >= 4.5, selector
+
+
+def test_the_comparison_of_two_releases_is_shown_without_errors(
+    browser: Browser, tmp_path: Path
+) -> None:
+    found = compare(release(tmp_path, "one"), release(tmp_path, "two", "fail"))
+    (tmp_path / "compare.html").write_text(html(found), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    seen = watch(page)
+    page.goto((tmp_path / "compare.html").as_uri())
+    expect(page.get_by_role("heading", name="one: Pass")).to_be_visible()
+    expect(page.get_by_role("heading", name="two: Keep the teacher")).to_be_visible()
+    assert page.locator("section:has(h2#figures) tbody tr").count() == len(found.figures)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert (seen.errors, seen.failed) == ([], [])
+    page.close()
 
 
 CONTRAST = """element => {
