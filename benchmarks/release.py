@@ -2,7 +2,7 @@
 
     make demo && .venv/bin/python -m benchmarks.release
 
-copies the gate's report, every evaluation, the model card and the frontier of the newest finished run to
+copies every stage's report, the model card and the frontier of the newest finished run to
 benchmarks/results/<workload>-<budget>/, and prints the table in Markdown.
 """
 
