@@ -40,9 +40,7 @@ def main(arguments: list[str]) -> None:
 def _draw(facts: Facts) -> Figures:
     gate = facts.table.gate
     loads = [
-        latency.Line(row, curve)
-        for row in facts.table.rows
-        if (curve := facts.more[row.name].performance.load_curve)
+        latency.Line(row, curve) for row in facts.table.rows if (curve := facts.loads[row.name])
     ]
     return Figures(
         frontier=frontier.draw(facts.table),

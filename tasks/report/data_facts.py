@@ -18,6 +18,7 @@ KNOWN_OF_ROWS = {
     "read",
     "kept",
     "outside_bins",
+    "in_benchmarks",
     "over_limit",
     "quarantined",
     "quarantine_reasons",
@@ -113,6 +114,7 @@ def _fate(rows: Mapping[str, Any]) -> list[Share]:
         "kept": rows.get("kept", 0),
         **{f"left out: more than the limit of {split}": n for split, n in limits},
         "left out: outside the bins of the reference": rows.get("outside_bins", 0),
+        "left out: text of a public benchmark": rows.get("in_benchmarks", 0),
         **{f"duplicate removed: {_spaced(kind)}": n for kind, n in duplicates},
         **{f"quarantined: {_spaced(reason)}": n for reason, n in reasons},
     }

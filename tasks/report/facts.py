@@ -23,7 +23,7 @@ from tasks.candidates_table import Evaluation, Table
 from tasks.errors import DataError
 from tasks.report import data_facts, sections, side_by_side
 from tasks.report.data_facts import DataFacts
-from tasks.report.sections import EvaluationSections, GateSections
+from tasks.report.sections import EvaluationSections, GateSections, LoadPoint
 from tasks.report.side_by_side import SideBySide
 from tasks.report.words import Fact, flatten
 
@@ -74,6 +74,7 @@ class Facts(NamedTuple):
     """What there is to tell.
 
     Attributes:
+        loads: by evaluated model, timings at several loads, the lightest first.
         more: by evaluated model, what not every run measures.
         teachers: by candidate, whose stored logits it was trained on.
         parameters: number of a candidate's parameters, where its own report says it.
@@ -82,6 +83,7 @@ class Facts(NamedTuple):
 
     table: Table
     evaluations: tuple[Evaluation, ...]
+    loads: Mapping[str, tuple[LoadPoint, ...]]
     more: Mapping[str, EvaluationSections]
     gate: GateSections
     examples: SideBySide | None
@@ -109,13 +111,15 @@ def gather(root: Path) -> Facts:
     made = {name: _read(file) for name, file in _makers(root)}
     table = candidates_table.load(root)
     evaluations = tuple(candidates_table.evaluations(root))
+    more = {each.name: sections.of_evaluation(root, each.name) for each in evaluations}
     prepared = _report(root, "prepare")
     weights = _report(root, "fetch", "weights").get("weights", {})
     settings = params.load_yaml(root / paths.PARAMS) if (root / paths.PARAMS).exists() else {}
     return Facts(
         table=table,
         evaluations=evaluations,
-        more={each.name: sections.of_evaluation(root, each.name) for each in evaluations},
+        loads={each.name: sections.load_curve(each, more[each.name]) for each in evaluations},
+        more=more,
         gate=sections.of_gate(root),
         examples=side_by_side.gather(root, table),
         data=data_facts.of(prepared) if prepared else None,

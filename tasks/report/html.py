@@ -172,7 +172,9 @@ def told(value: object) -> tuple[Fact, ...]:
         case None:
             return ()
         case Mapping():
-            return flatten(value)
+            return (
+                flatten({"": value}) if value.keys() == {"value", "low", "high"} else flatten(value)
+            )
         case list() | tuple():
             return tuple(fact for each in value for fact in _entry(each))
         case _:

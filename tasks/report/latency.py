@@ -60,10 +60,9 @@ def _look(row: TableRow, others: "cycle[tuple[str, str]]") -> tuple[str, str]:
 
 def _line(axes: Axes, line: Line, colour: str, marker: str) -> tuple[float, str, str]:
     """Both percentiles; returns where the line ends, with its name and colour."""
-    points = sorted(line.points, key=lambda point: point.concurrency)
-    load = [point.concurrency for point in points]
-    p95 = [point.latency_ms.p95 for point in points]
-    p50 = [point.latency_ms.p50 for point in points]
+    load = [point.concurrency for point in line.points]
+    p95 = [point.latency_ms.p95 for point in line.points]
+    p50 = [point.latency_ms.p50 for point in line.points]
     axes.plot(load, p95, color=colour, lw=1.9, marker=marker, ms=5, mec="white", mew=0.8)
     axes.plot(load, p50, color=colour, lw=1.2, ls=(0, (4, 2)), marker=marker, ms=3)
     axes.fill_between(load, p50, p95, color=colour, alpha=0.08, linewidth=0)

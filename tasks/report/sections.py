@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import Field
 
 from tasks import candidates_table, paths
-from tasks.candidates_table import Facts, Latency, Span
+from tasks.candidates_table import Evaluation, Facts, Latency, Span
 
 
 class Slice(Facts):
@@ -39,10 +39,20 @@ class LoadCurve(Facts):
     load_curve: tuple[LoadPoint, ...] = ()
 
 
-class TokenCost(Facts):
-    """The part of an evaluation's cost that speaks of tokens."""
+class ServiceLevel(Facts):
+    """Milliseconds within which 95% of requests are answered: asked, and measured when priced."""
+
+    p95_ms_asked: float | None = None
+    p95_ms_measured: float
+    met: bool
+
+
+class MoreCost(Facts):
+    """The part of an evaluation's cost that not every run has."""
 
     per_million_tokens: Span | None = None
+    energy_wh_per_1000_requests: Span | None = None
+    service_level: ServiceLevel | None = None
 
 
 class EvaluationSections(Facts):
@@ -51,7 +61,7 @@ class EvaluationSections(Facts):
     slices: tuple[Slice, ...] = ()
     metrics: Mapping[str, Span] = Field(default_factory=dict)
     performance: LoadCurve = LoadCurve()
-    cost: TokenCost = TokenCost()
+    cost: MoreCost = MoreCost()
 
 
 class SlicePair(Facts):
@@ -89,6 +99,22 @@ def of_evaluation(root: Path, name: str) -> EvaluationSections:
         if file.exists():
             return candidates_table.read(file, EvaluationSections)
     return EvaluationSections()
+
+
+def load_curve(evaluation: Evaluation, more: EvaluationSections) -> tuple[LoadPoint, ...]:
+    """The loads that were tried and the one that was priced; empty where only that was measured."""
+    priced, points = evaluation.performance, more.performance.load_curve
+    if not points:
+        return ()
+    tried = {point.concurrency for point in points}
+    if priced.concurrency is not None and priced.concurrency not in tried:
+        here = LoadPoint(
+            concurrency=priced.concurrency,
+            requests_per_second=priced.requests_per_second,
+            latency_ms=priced.latency_ms,
+        )
+        points = (*points, here)
+    return tuple(sorted(points, key=lambda point: point.concurrency))
 
 
 def of_gate(root: Path) -> GateSections:

@@ -26,7 +26,7 @@ class Example(NamedTuple):
     Attributes:
         kind: how the candidate did beside the teacher: `worse`, `better`, both equally `wrong`
             or both `right`.
-        request: what the user says; the system's words are the same for all.
+        request: what the user says, and the system where its words are not the same for all.
     """
 
     id: str
@@ -96,11 +96,12 @@ def compare(
     """
     ours = {answer.id: answer for answer in teacher}
     theirs = {answer.id: answer for answer in candidate}
+    shared = _system(asked)
     found = [
         Example(
             id=record.id,
             kind=_kind(ours[record.id], theirs[record.id]),
-            request=_request(record),
+            request=_request(record, shared),
             reference=record.reference,
             teacher=ours[record.id],
             candidate=theirs[record.id],
@@ -136,8 +137,9 @@ def _nearness(example: Example) -> float:
     return -abs(example.teacher.score - example.candidate.score)
 
 
-def _request(record: Record) -> str:
-    said = [message for message in record.messages if message["role"] != "system"]
+def _request(record: Record, shared: str | None) -> str:
+    """What was said; by whom, where there is more than one message. Shared words are told once."""
+    said = [each for each in record.messages if shared is None or each["role"] != "system"]
     if len(said) == 1:
         return said[0]["content"]
     return "\n".join(f"{message['role']}: {message['content']}" for message in said)

@@ -46,13 +46,21 @@ def flatten(content: Mapping[str, object], prefix: str = "") -> tuple[Fact, ...]
     facts: list[Fact] = []
     for key, value in content.items():
         name = f"{prefix}{key}".replace("_", " ")
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value.keys() == {"value", "low", "high"}:
+            facts.append((name, _span(value)))
+        elif isinstance(value, Mapping):
             facts += flatten(value, f"{prefix}{key}: ")
         elif isinstance(value, list):
             facts.append((name, _listed(value)))
         else:
             facts.append((name, text(value)))
     return tuple(facts)
+
+
+def _span(value: Mapping[str, object]) -> str:
+    if value["low"] is None or value["high"] is None:
+        return text(value["value"])
+    return f"{text(value['value'])} ({text(value['low'])} to {text(value['high'])})"
 
 
 def _listed(values: list[object]) -> str:

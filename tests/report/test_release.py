@@ -10,6 +10,7 @@ import pytest
 
 from tasks.errors import StillhouseError
 from tasks.report.__main__ import main
+from tasks.report.facts import gather
 from tests.report.made_up import LOCKED_WORDS, NAMES, evaluation, write_run
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -116,7 +117,10 @@ def test_what_only_some_runs_measure_is_shown_where_it_is_there(run: Path) -> No
         "macro f1",
         "0.876",
         "limit 900; value 847; passed yes",
-        "value 0.9312",
+        "0.9312 (0.915 to 0.944)",
+        "It has paid for itself after about 2,600 requests",
+        "0.42",
+        "900 847 yes",
         "It is better than the teacher, too",
         "break even requests 2,600",
         "0.0371",
@@ -216,3 +220,10 @@ def test_a_broken_report_is_named(run: Path) -> None:
     (run / "models/prune/depth12/report.json").write_text("{")
     with pytest.raises(StillhouseError, match=r"models/prune/depth12/report\.json: not JSON"):
         main([])
+
+
+def test_the_load_that_was_priced_is_a_point_of_the_load_curve(run: Path) -> None:
+    write_run(run, everything=True)
+    loads = gather(run).loads["small-int8"]
+    assert [point.concurrency for point in loads] == [1, 4, 16, 32]
+    assert loads[2].latency_ms.p95 == 847.0

@@ -59,6 +59,14 @@ def test_what_was_not_asked_on_validation_or_only_one_answered_is_left_out() -> 
     assert [example.id for example in compare(asked("a", "b", "c"), teacher, candidate)] == ["a"]
 
 
+def test_words_of_the_system_that_differ_are_told_with_the_request() -> None:
+    records_ = asked("a", "b")
+    system = records_[1].messages[0] | {"content": "Be brief."}
+    other = records_[1].model_copy(update={"messages": [system, records_[1].messages[1]]})
+    shown = compare([records_[0], other], [answer("a", 1), answer("b", 1)], [answer("b", 0)])
+    assert [example.request for example in shown] == ["system: Be brief.\nuser: b"]
+
+
 def test_without_a_chosen_candidate_the_best_one_on_validation_is_shown(tmp_path: Path) -> None:
     write_run(tmp_path, "fail")
     assert gathered(tmp_path).candidate == "lora-int8"
