@@ -23,7 +23,7 @@ ui: install ## Start the Prefect server again if needed, and say where its UI is
 serve: install ## Serve the newest Bento on loopback
 	@$(HOUSE) serve
 
-compare: install ## Any two releases side by side: make compare A=v0.0.1 B=sentiment-quick-3
+compare: install ## Two releases side by side: make compare A=v0.0.1 B=sentiment-quick-3 [WORKLOAD=sentiment]
 	@$(BIN)/python -m flows.compare "$(A)" "$(B)" --workload "$(or $(WORKLOAD),sentiment)"
 
 stop: ## End what was started here, and nothing else
