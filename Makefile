@@ -5,7 +5,7 @@ BIN := .venv/bin
 HOUSE := $(BIN)/python -m flows.house
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui serve stop test clean
+.PHONY: help install demo ui serve compare stop test clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ ui: install ## Start the Prefect server again if needed, and say where its UI is
 
 serve: install ## Serve the newest Bento on loopback
 	@$(HOUSE) serve
+
+compare: install ## Two releases side by side: make compare A=v0.0.1 B=sentiment-quick-3 [WORKLOAD=sentiment]
+	@$(BIN)/python -m flows.compare "$(A)" "$(B)" --workload "$(or $(WORKLOAD),sentiment)"
 
 stop: ## End what was started here, and nothing else
 	@if [ -x $(BIN)/python ]; then $(HOUSE) stop; else echo "Nothing was running."; fi

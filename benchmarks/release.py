@@ -2,7 +2,7 @@
 
     make demo && .venv/bin/python -m benchmarks.release
 
-copies the gate's report, every evaluation and the plot of the newest finished run to
+copies every stage's report, the model card and the frontier of the newest finished run to
 benchmarks/results/<workload>-<budget>/, and prints the table in Markdown.
 """
 
@@ -26,7 +26,9 @@ def main(arguments: list[str]) -> None:
     target = RESULTS / f"{table.gate.workload}-{table.gate.budget}"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(
-        root / paths.REPORTS, target, ignore=shutil.ignore_patterns(paths.RELEASE_HTML.name)
+        root / paths.REPORTS,
+        target,
+        ignore=shutil.ignore_patterns(paths.RELEASE_HTML.name, paths.PLOTS.name),
     )
     print(candidates_table.markdown(table))
     print(f"\nkept in {target}")

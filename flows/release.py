@@ -166,6 +166,9 @@ def _finish(workload: str, house: Worktree, promote: bool) -> State[str]:
     text = summary.markdown(house.root, table, seen)
     headline = summary.headline(table.gate)
     create_markdown_artifact(text, key=f"release-{workload}", description=headline)
+    card = summary.model_card(house.root)
+    if card is not None:
+        create_markdown_artifact(card, key=f"model-card-{workload}", description=headline)
     rows = [dict(record) for record in summary.records(table)]
     create_table_artifact(rows, key=f"candidates-{workload}", description=headline)
     if table.gate.verdict == "pass":

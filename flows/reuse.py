@@ -18,7 +18,9 @@ from flows.worktree import Worktree, git, git_succeeds
 from tasks import paths
 
 LOCK = "dvc.lock"
-UNCACHED = (str(paths.RELEASE_HTML), str(paths.FRONTIER_PNG))
+UNCACHED = tuple(
+    str(path) for path in (paths.RELEASE_HTML, paths.MODEL_CARD, paths.FRONTIER_PNG, paths.PLOTS)
+)
 """Outputs that git keeps in DVC's place; DVC takes its word for them and does not fetch them."""
 
 SECONDS = 3600.0

@@ -35,7 +35,7 @@ def markdown(root: Path, table: Table, looks: Looks | None) -> str:
     if table.gate is not None:
         parts += [f"## {headline(table.gate)}", _bullets(table.gate)]
     parts += [
-        candidates_table.markdown(table),
+        _table(table),
         "Quality and cost with their 95% intervals; the chosen candidate in bold.",
         _plot(root / paths.FRONTIER_PNG),
     ]
@@ -44,9 +44,20 @@ def markdown(root: Path, table: Table, looks: Looks | None) -> str:
     tag = bento_tag(root)
     if tag is not None:
         parts.append(f"Bento: `{tag}`")
-    if (root / paths.RELEASE_HTML).exists():
-        parts.append(f"Report: `{(root / paths.RELEASE_HTML).as_uri()}`")
+    for name, file in (("Report", paths.RELEASE_HTML), ("Model card", paths.MODEL_CARD)):
+        if (root / file).exists():
+            parts.append(f"{name}: `{(root / file).as_uri()}`")
+    parts.append("Costs, requests per second, latencies and memory are timings: they vary.")
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def model_card(root: Path) -> str | None:
+    """The model card without its front matter, which is for machines; None without a card."""
+    if not (root / paths.MODEL_CARD).exists():
+        return None
+    card = (root / paths.MODEL_CARD).read_text(encoding="utf-8")
+    _, _, words = card.partition("---\n")[2].partition("---\n")
+    return words.strip() + "\n"
 
 
 def records(table: Table) -> list[dict[str, str]]:
@@ -61,6 +72,17 @@ def bento_tag(root: Path) -> str | None:
             tag = json.loads(file.read_text(encoding="utf-8")).get("tag")
             return str(tag) if tag else None
     return None
+
+
+def _table(table: Table) -> str:
+    """The table in Markdown with cells of two lines: the UI cuts off what is too wide for it."""
+    name, _role, *titles = HEADER
+    lines = [(name, *(title.replace(" ", "<br>", 1) for title in titles))]
+    lines.append(("---",) * len(lines[0]))
+    for row, texts in zip(table.rows, candidates_table.cells(table), strict=True):
+        first, role, *rest = (f"**{text}**" if row.chosen else text for text in texts)
+        lines.append((f"{first}<br>{role}", *(text.replace(" (", "<br>(") for text in rest)))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _bullets(gate: GateReport) -> str:

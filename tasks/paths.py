@@ -22,6 +22,8 @@ PACKAGE = Path("models/package")
 REPORTS = Path("reports")
 RELEASE_HTML = REPORTS / "release.html"
 FRONTIER_PNG = REPORTS / "frontier.png"
+PLOTS = REPORTS / "plots"
+MODEL_CARD = REPORTS / "model-card.md"
 
 CHAMPION = "champion/current"
 """Candidate in use, which a run takes from the release that made it."""

@@ -1,1 +1,1 @@
-"""The release report: one HTML file and one plot, from what the other stages measured."""
+"""The release report: an HTML page, a model card and plots, from what other stages measured."""

@@ -9,11 +9,15 @@ from math import ceil
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from tasks.report import style
 
 Curve = Sequence[Mapping[str, float]]
 COLUMNS = 2
+STEEP = 20
+"""Losses further apart than this are drawn on a logarithmic axis."""
+
 LINES = (
     ("train_loss", "training", style.BASELINE),
     ("validation_loss", "validation", style.CHOSEN),
@@ -46,22 +50,18 @@ def _panel(axes: Axes, name: str, curve: Curve) -> None:
     style.quiet(axes)
     axes.set_title(name, loc="left", fontweight="bold", fontsize=9.5)
     axes.set_xlabel("step")
-    axes.set_ylabel("loss, nats")
+    losses = [entry[key] for entry in curve for key, *_ in LINES if key in entry]
+    logarithmic = bool(losses) and 0 < min(losses) < max(losses) / STEEP
+    axes.set_ylabel("loss, nats (logarithmic)" if logarithmic else "loss, nats")
+    if logarithmic:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     for key, label, colour in LINES:
         points = [(entry["step"], entry[key]) for entry in curve if key in entry]
-        if not points:
-            continue
-        steps, losses = zip(*points, strict=True)
-        axes.plot(steps, losses, color=colour, lw=1.8, marker="o", markersize=2.5)
-        axes.annotate(
-            label,
-            xy=(steps[-1], losses[-1]),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            color=colour if colour != style.BASELINE else style.MUTED,
-            fontsize=8.5,
-        )
-    axes.margins(x=0.04)
-    _, right = axes.get_xlim()
-    axes.set_xlim(right=right * 1.22)
+        if points:
+            steps, values = zip(*points, strict=True)
+            marker = "o" if key == "validation_loss" else ""
+            axes.plot(steps, values, color=colour, lw=1.6, marker=marker, ms=4, label=label)
+    if axes.lines:
+        axes.legend(frameon=False, fontsize=8.5, loc="upper right", labelcolor=style.INK)

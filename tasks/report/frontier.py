@@ -187,11 +187,20 @@ def _label(figure: Figure, axes: Axes, rows: Sequence[TableRow]) -> None:
         obstacles += [
             Bbox.from_extents(x - 7, y - 7, x + 7, y + 7),
             Bbox.from_extents(x - 2, low, x + 2, high),
+            _bar(axes, row),
         ]
         labels.append(Label(_name(row), look(row).colour, look(row).weight, (x, y)))
     obstacles += _steps(axes, pareto(rows))
     order = sorted(labels, key=lambda label: label.weight != "bold")
     place(figure, axes, order, [*obstacles, *(text.get_window_extent() for text in axes.texts)])
+
+
+def _bar(axes: Axes, row: TableRow) -> Bbox:
+    """Where the interval of the cost runs."""
+    low, high = row.cost.low or row.cost.value, row.cost.high or row.cost.value
+    left, y = axes.transData.transform((low, row.quality.value))
+    right, _ = axes.transData.transform((high, row.quality.value))
+    return Bbox.from_extents(left, y - 2, right, y + 2)
 
 
 def _steps(axes: Axes, front: Sequence[TableRow]) -> list[Bbox]:
@@ -208,4 +217,4 @@ def _name(row: TableRow) -> str:
     if row.chosen:
         factor = f", {times(row.times_cheaper)} cheaper" if row.times_cheaper else ""
         return f"{row.name} (chosen{factor})"
-    return f"{row.name} (teacher)" if row.role == "teacher" else row.name
+    return f"{row.name} (teacher)" if row.role == "teacher" != row.name else row.name

@@ -1,14 +1,18 @@
 """A toy house: a git repository with the real flows and small stages, all its own state."""
 
+import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import httpx
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -96,3 +100,91 @@ def alive(pid: int) -> bool:
         return False
     stat = Path(f"/proc/{pid}/stat")
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+class Running(NamedTuple):
+    """A house with its server and worker."""
+
+    house: House
+    environment: dict[str, str]
+    api: str
+
+    def command(self, name: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "flows.house", name],
+            cwd=self.house.root,
+            env={**self.environment, **more},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,
+        )
+
+    def start(self, **parameters: Any) -> str:
+        return self.start_flow("release", {"workload": "toy", "budget": "smoke", **parameters})
+
+    def start_flow(self, name: str, parameters: dict[str, Any]) -> str:
+        found = httpx.get(f"{self.api}/deployments/name/{name}/{name}").json()
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        while True:
+            answer = httpx.post(f"{self.api}/deployments/{found['id']}/create_flow_run", json=body)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # SQLite is busy: ask again
+                return str(answer.raise_for_status().json()["id"])
+
+    def state(self, run: str) -> dict[str, Any]:
+        return dict(httpx.get(f"{self.api}/flow_runs/{run}").raise_for_status().json()["state"])
+
+    def ended(self, run: str, seconds: float = 240) -> dict[str, Any]:
+        final = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+        until(lambda: self.state(run)["type"] in final, seconds)
+        return self.state(run)
+
+    def worktree(self, run: str) -> Path:
+        return self.house.state / "runs" / run
+
+    def pid(self, name: str) -> int:
+
+        return int(json.loads((self.house.state / "pids" / f"{name}.json").read_text())["pid"])
+
+    def artifacts(self, run: str) -> list[dict[str, Any]]:
+        body = {"artifacts": {"flow_run_id": {"any_": [run]}}}
+        return list(httpx.post(f"{self.api}/artifacts/filter", json=body).json())
+
+    def logs(self, run: str) -> str:
+        body = {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200}
+        found = httpx.post(f"{self.api}/logs/filter", json=body).json()
+        return "\n".join(log["message"] for log in found)
+
+
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.2)
+    pytest.fail(f"waited {seconds} s in vain")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    house = build_house(tmp_path_factory.mktemp("release") / "house")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("STILLHOUSE")}
+    environment = {
+        **kept,
+        "STILLHOUSE_PREFECT_PORT": str(port),
+        "STILLHOUSE_DEMO_WORKLOAD": "toy",
+        "STILLHOUSE_DEMO_BUDGET": "smoke",
+    }
+    made = Running(house, environment, f"http://127.0.0.1:{port}/api")
+    done = made.command("up")
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield made
+    finally:
+        made.command("stop")

@@ -28,7 +28,16 @@ def test_a_summary_holds_verdict_table_reasons_plot_and_report(tmp_path: Path) -
     assert (root / "reports/release.html").as_uri() in text
     assert "toy:abc" in text
     assert "looked at 2 times; 5 are allowed." in text
-    assert "0.900 (0.850-0.940)" in text
+    assert "| **small**<br>**candidate** | **0.900<br>(0.850-0.940)** |" in text
+
+
+def test_the_model_card_is_shown_without_what_is_for_machines(tmp_path: Path) -> None:
+    root = finished(tmp_path)
+    assert summary.model_card(root) is None
+    (root / "reports/model-card.md").write_text("---\nlicense: mit\n---\n\n# Card\n\n---\n\nend\n")
+    assert summary.model_card(root) == "# Card\n\n---\n\nend\n"
+    text = summary.markdown(root, candidates_table.load(root), Looks(2, 5))
+    assert (root / "reports/model-card.md").as_uri() in text
 
 
 def test_rows_of_the_table_artifact_name_their_columns(tmp_path: Path) -> None:

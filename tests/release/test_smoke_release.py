@@ -89,6 +89,8 @@ def test_run_is_a_commit_that_holds_every_report(released: Released) -> None:
         "reports/gate.json",
         "reports/release.html",
         "reports/frontier.png",
+        "reports/model-card.md",
+        "reports/plots/lineage.png",
         "reports/evaluate/tfidf.json",
         "reports/evaluate/base.json",
         "reports/evaluate/small-int8.json",

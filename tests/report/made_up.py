@@ -8,12 +8,22 @@ import yaml
 NAMES = ("lora-fp32", "lora-int8", "base-int8", "half-int8", "small-int8", "tiny-int4", "tfidf")
 
 
-def write_run(root: Path, verdict: str = "pass") -> None:
-    """Write reports, lineage and params.yaml of a run below `root`."""
+def write_run(root: Path, verdict: str = "pass", *, everything: bool = False) -> None:
+    """Write reports, lineage, answers and params.yaml of a run below `root`.
+
+    Args:
+        everything: with the sections that not every run has.
+    """
     for name in NAMES:
-        _write(root / f"data/evaluate/{name}/report.json", evaluation(name))
-    _write(root / "data/gate/report.json", gate(verdict))
+        report = evaluated_more(name) if everything else evaluation(name)
+        _write(root / f"data/evaluate/{name}/report.json", report)
+        _write_lines(root / f"data/evaluate/{name}/predictions.jsonl", answers(name))
+    _write(root / "data/gate/report.json", gate(verdict) | (GATE_MORE if everything else {}))
     _write(root / "data/prepared/report.json", PREPARED)
+    _write(root / "data/raw/report.json", RAW)
+    _write(root / "models/fetch/report.json", FETCHED)
+    _write_lines(root / "data/prepared/validation.jsonl", requests())
+    _write_lines(root / "data/locked/test.jsonl", [record("locked", LOCKED_WORDS)])
     for stage, variant, parent in LINEAGE:
         folder = root / "models" / stage / variant
         _write(folder / "candidate.json", lineage(stage, variant, parent))
@@ -140,12 +150,174 @@ def gate(verdict: str) -> dict[str, object]:
     }
 
 
+def _split(records: int, positive: int) -> dict[str, object]:
+    lengths = {"mean": 18.73, "p50": 17.0, "p95": 38.0, "p99": 44.0, "max": 61.0}
+    negative = records - positive
+    return {
+        "records": records,
+        "groups": records,
+        "labels": {"negative": negative, "positive": positive},
+        "label_shares": {"negative": negative / records, "positive": positive / records},
+        "characters": lengths,
+        "prompt_tokens": lengths,
+        "sha256": f"{records:04d}" * 16,
+    }
+
+
 PREPARED = {
-    "records": {"train": 6812, "validation": 600, "test": 1200},
-    "labels": {"train": {"negative": 3411, "positive": 3401}},
-    "duplicates": {"exact": 31, "near": 57},
-    "quarantined": {"empty_text": 4},
-    "length_words": {"mean": 18.73, "p95": 38},
+    "rows": {
+        "read": 9000,
+        "kept": 8612,
+        "outside_bins": 200,
+        "over_limit": {"validation": 96},
+        "quarantined": 4,
+        "quarantine_reasons": {"empty_text": 4},
+        "duplicates_removed": {"exact": 31, "near_within_split": 57, "near_across_splits": 0},
+        "personal_data": {"addresses_masked": 3},
+    },
+    "splits": {
+        "train": _split(6812, 3401),
+        "validation": _split(600, 288),
+        "test": _split(1200, 612),
+    },
+}
+FETCHED = {
+    "weights": {
+        "base": {
+            "source": "pypi:tiny==1.0!tiny.gguf",
+            "license": "Apache-2.0",
+            "sha256": "ab" * 32,
+            "source_bytes": 98_400_000,
+            "parameters": 134_515_008,
+        }
+    }
+}
+RAW = {
+    "source": "pypi:reviews==2.0!reviews.csv",
+    "license": "MIT",
+    "sha256": "cd" * 32,
+    "source_bytes": 1_383_098,
+    "rows": 9000,
+}
+
+WORSE, BETTER, WRONG, ITEMS = 12, 6, 5, 60
+"""Of the validation items: how many only the teacher, only the candidate and neither got right."""
+
+LONG_REQUEST = "A film <b>of</b> ideas & wry comic mayhem. " * 12 + "The end of a long request."
+LOCKED_WORDS = "nobody may read this locked request"
+
+
+def requests() -> list[dict[str, object]]:
+    """validation.jsonl: the first one is long."""
+    texts = [LONG_REQUEST, *(f"Request number {number}." for number in range(1, ITEMS))]
+    return [record(f"id{number:03d}", text) for number, text in enumerate(texts)]
+
+
+def record(name: str, text: str) -> dict[str, object]:
+    """One line of a prepared split."""
+    return {
+        "id": name,
+        "group": name,
+        "fields": {"text": text},
+        "messages": [
+            {"role": "system", "content": "Is <this> review positive & good?"},
+            {"role": "user", "content": text},
+        ],
+        "prompt": text,
+        "reference": "positive",
+        "metadata": {},
+    }
+
+
+def answers(name: str) -> list[dict[str, object]]:
+    """predictions.jsonl: the candidate and the teacher disagree on the first items."""
+    wrong = range(WORSE + BETTER, WORSE + BETTER + WRONG)
+    missed = set(range(WORSE, WORSE + BETTER)) if name == "lora-fp32" else set(range(WORSE))
+    missed |= set(wrong)
+    return [
+        {
+            "id": f"id{number:03d}",
+            "reference": "positive",
+            "answer": "negative" if number in missed else "positive",
+            "score": 0.0 if number in missed else 1.0,
+            "metadata": {},
+        }
+        for number in range(ITEMS)
+    ]
+
+
+def evaluated_more(name: str) -> dict[str, object]:
+    """What not every run measures of a model: slices, other metrics, load and price of tokens."""
+    report = evaluation(name)
+    performance, cost = report["performance"], report["cost"]
+    assert isinstance(performance, dict)
+    assert isinstance(cost, dict)
+    p95 = FIGURES[name][3]
+    performance["load_curve"] = [
+        {
+            "concurrency": load,
+            "requests_per_second": {"value": FIGURES[name][2] * (0.5 + load / 64)},
+            "latency_ms": {"p50": 0.04 * p95 * load, "p95": 0.06 * p95 * load},
+        }
+        for load in (1, 4, 32)
+    ]
+    cost["per_million_tokens"] = {"value": 0.0371}
+    cost["energy_wh_per_1000_requests"] = {"value": 0.42}
+    if name == "small-int8":
+        level = {"p95_ms_asked": 900, "p95_ms_measured": 847, "met": True, "concurrency": 16}
+        cost["service_level"] = level
+    slices = [
+        {
+            "field": "length",
+            "value": value,
+            "n": n,
+            "quality": {"n": n, "value": q, "low": q - 0.05, "high": q + 0.03},
+        }
+        for value, n, q in (("short", 210, 0.94), ("long", 90, 0.81))
+    ]
+    return {**report, "slices": slices, "metrics": {"macro_f1": {"value": 0.8765}}}
+
+
+GATE_MORE: dict[str, object] = {
+    "slices": [
+        {
+            "field": "length",
+            "value": "long <words>",
+            "n": 240,
+            "teacher": 0.871,
+            "candidate": 0.832,
+            "difference": -0.039,
+            "low": -0.081,
+            "high": 0.004,
+            "worse": False,
+        },
+        {
+            "field": "length",
+            "value": "short",
+            "n": 3,
+            "teacher": 1.0,
+            "candidate": 1.0,
+            "difference": 0.0,
+            "low": -0.7,
+            "high": 0.7,
+            "worse": False,
+        },
+    ],
+    "guards": [
+        {
+            "metric": "macro_f1",
+            "margin": 0.05,
+            "teacher": 0.8912,
+            "candidate": 0.8847,
+            "difference": -0.0065,
+            "lower_bound": -0.0213,
+            "upper_bound": 0.0084,
+            "verdict": "pass",
+        }
+    ],
+    "agreement": {"value": 0.9312, "low": 0.915, "high": 0.944},
+    "superior": True,
+    "ledger": {"one_time_cost": 0.0234, "break_even_requests": 2600},
 }
 
 _STEPS = range(10, 130, 10)
@@ -178,7 +350,14 @@ LINEAGE = [
 PARAMS: dict[str, object] = {
     "workload": "sentiment",
     "budget": "quick",
-    "task": {"prompt": {"system": "Is <this> review positive & good?", "user": "{text}"}},
+    "task": {
+        "kind": "classification",
+        "labels": ["negative", "positive"],
+        "input_fields": ["text"],
+        "prompt": {"system": "Is <this> review positive & good?", "user": "{text}"},
+    },
+    "label": {"lora": {"teacher": "finetune/lora"}},
+    "distill": {"small": {"labels": "lora"}},
     "evaluate": {"candidates": {name: {} for name in NAMES if name != "tfidf"}},
     "baseline": {"tfidf": {}},
 }
@@ -200,3 +379,8 @@ def lineage(stage: str, variant: str, parent: str | None) -> dict[str, object]:
 def _write(file: Path, content: object) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _write_lines(file: Path, rows: list[dict[str, object]]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

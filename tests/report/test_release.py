@@ -10,7 +10,8 @@ import pytest
 
 from tasks.errors import StillhouseError
 from tasks.report.__main__ import main
-from tests.report.made_up import NAMES, evaluation, write_run
+from tasks.report.facts import gather
+from tests.report.made_up import LOCKED_WORDS, NAMES, evaluation, write_run
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -63,10 +64,11 @@ def test_page_is_well_formed_and_needs_no_network(run: Path) -> None:
     source, page = render(run)
     assert page.open == []
     assert page.addresses
-    assert all(a.startswith("data:image/png;base64,") for a in page.addresses)
+    outside = [a for a in page.addresses if not a.startswith(("data:image/png;base64,", "#"))]
+    assert outside == []
     assert not re.search(r"url\(|@import|<script", source)
     assert all(page.alts)
-    assert len(page.alts) == 3
+    assert len(page.alts) == 4
     assert page.captions == source.count("<table")
 
 
@@ -87,12 +89,72 @@ def test_page_holds_the_figures_of_the_reports(run: Path) -> None:
         "at concurrency 16",
         "7e" * 32,
         "d4" * 32,
-        "answers agree 0.9917",
+        "0.9917",
+        "pypi:reviews==2.0!reviews.csv",
+        "addresses masked 3",
         "6,812",
         "distill/small prune/depth12",
         "chosen: the cheapest that is expected to pass",
     ):
         assert expected in words
+
+
+def test_figures_that_vary_are_marked_as_timings(run: Path) -> None:
+    write_run(run, everything=True)
+    source, _ = render(run)
+    marked = set(re.findall(r'<th scope="col" class="timing">([^<]+)</th>', source))
+    assert {"USD per 1,000", "USD per million tokens", "Requests/s", "p50, ms", "p95, ms"} < marked
+    assert {"Accuracy", "Size, MB"} & marked == set()
+
+
+def test_what_only_some_runs_measure_is_shown_where_it_is_there(run: Path) -> None:
+    write_run(run, everything=True)
+    source, page = render(run)
+    words = " ".join(" ".join(page.text).split())
+    for expected in (
+        "length: long <words> 240 87.1% 83.2% \N{MINUS SIGN}3.9",
+        "length: short 210 94.0%",
+        "macro f1",
+        "0.876",
+        "limit 900; value 847; passed yes",
+        "0.9312 (0.915 to 0.944)",
+        "It has paid for itself after about 2,600 requests",
+        "0.42",
+        "900 847 yes",
+        "It is better than the teacher, too",
+        "break even requests 2,600",
+        "0.0371",
+    ):
+        assert expected in words, expected
+    assert "Not measured" not in words
+    assert source.count('class="strip') == 1 + 2 * 2
+    assert (run / "reports/plots/latency.png").read_bytes().startswith(PNG)
+
+
+def test_what_a_run_did_not_measure_is_said_and_an_old_plot_goes(run: Path) -> None:
+    write_run(run, everything=True)
+    render(run)
+    write_run(run)
+    words = " ".join(" ".join(render(run)[1].text).split())
+    assert "Not measured in this run: quality by slice" in words
+    assert "Not measured in this run: latency at several loads" in words
+    plots = sorted(file.name for file in (run / "reports/plots").iterdir())
+    assert plots == ["curves.png", "difference.png", "lineage.png"]
+
+
+def test_a_section_in_another_shape_is_named(run: Path) -> None:
+    write_run(run)
+    file = run / "data/evaluate/small-int8/report.json"
+    file.write_text(json.dumps({**evaluation("small-int8"), "slices": [{"field": "length"}]}))
+    with pytest.raises(StillhouseError, match=r"small-int8/report\.json.*(\n.*)*slices\.0\.value"):
+        main([])
+
+
+def test_no_item_of_the_locked_test_is_shown(run: Path) -> None:
+    write_run(run)
+    source, _ = render(run)
+    assert LOCKED_WORDS not in source
+    assert "Request number 1." in source
 
 
 def test_text_from_files_is_escaped(run: Path) -> None:
@@ -101,6 +163,7 @@ def test_text_from_files_is_escaped(run: Path) -> None:
     assert "less than the margin &lt;of 3.0&gt;" in source
     assert "Xeon &lt;8481C&gt; &amp; co" in source
     assert "Is &lt;this&gt; review positive &amp; good?" in source
+    assert "A film &lt;b&gt;of&lt;/b&gt; ideas &amp; wry comic mayhem." in source
 
 
 @pytest.mark.parametrize(
@@ -157,3 +220,10 @@ def test_a_broken_report_is_named(run: Path) -> None:
     (run / "models/prune/depth12/report.json").write_text("{")
     with pytest.raises(StillhouseError, match=r"models/prune/depth12/report\.json: not JSON"):
         main([])
+
+
+def test_the_load_that_was_priced_is_a_point_of_the_load_curve(run: Path) -> None:
+    write_run(run, everything=True)
+    loads = gather(run).loads["small-int8"]
+    assert [point.concurrency for point in loads] == [1, 4, 16, 32]
+    assert loads[2].latency_ms.p95 == 847.0

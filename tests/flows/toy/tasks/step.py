@@ -16,6 +16,8 @@ PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 
+CARD = "# toy: small"
+
 
 def main(arguments: list[str]) -> None:
     name, variant = arguments[0], arguments[1] if len(arguments) > 1 else None
@@ -48,7 +50,10 @@ def write(name: str, variant: str | None) -> None:
     if name == "report":
         paths.REPORTS.mkdir(exist_ok=True)
         paths.RELEASE_HTML.write_text("<h1>Release</h1>")
+        paths.MODEL_CARD.write_text(f"---\nlicense: mit\n---\n\n{CARD}\n")
         paths.FRONTIER_PNG.write_bytes(PNG)
+        paths.PLOTS.mkdir(exist_ok=True)
+        (paths.PLOTS / "lineage.png").write_bytes(PNG)
         return
     folder = paths.output(name, variant)
     folder.mkdir(parents=True, exist_ok=True)
