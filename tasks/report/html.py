@@ -87,7 +87,6 @@ def render(facts: Facts, figures: Figures) -> str:
             metrics=_metric_names(facts),
             parity=list(dict.fromkeys(key for each in facts.parity for key, _ in each.facts)),
             kinds=_kinds(facts),
-            guards=told(facts.gate.guards),
             agreement=told(facts.gate.agreement),
             ledger=told(facts.gate.ledger),
             commit=facts.commit.split(" ")[0] if facts.commit else "COMMIT",

@@ -80,13 +80,11 @@ class SlicePair(Facts):
 class GateSections(Facts):
     """Parts of the gate's report.json that not every run has.
 
-    `guards`, `agreement` and `ledger` are shown as they stand, whatever they hold.
+    `agreement` and `ledger` are shown as they stand, whatever they hold.
     """
 
     slices: tuple[SlicePair, ...] = ()
-    guards: object = None
     agreement: object = None
-    superior: bool | None = None
     ledger: dict[str, object] | None = None
 
 

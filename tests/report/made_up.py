@@ -317,6 +317,16 @@ GATE_MORE: dict[str, object] = {
     ],
     "agreement": {"value": 0.9312, "low": 0.915, "high": 0.944},
     "superior": True,
+    "judge": {
+        "model": "large",
+        "n": 100,
+        "candidate_wins": 20,
+        "teacher_wins": 25,
+        "ties": 55,
+        "swayed_by_order": 7,
+        "preference": {"value": 0.475, "low": 0.41, "high": 0.54},
+        "agreement_with_references": {"value": 0.9, "low": 0.8, "high": 0.95},
+    },
     "ledger": {"one_time_cost": 0.0234, "break_even_requests": 2600},
 }
 
