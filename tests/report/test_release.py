@@ -129,7 +129,7 @@ def test_what_only_some_runs_measure_is_shown_where_it_is_there(run: Path) -> No
     ):
         assert expected in words, expected
     assert "Not measured" not in words
-    assert source.count('class="strip') == 1 + 2 * 2
+    assert source.count('class="strip') == 2 + 2 * 2
     assert (run / "reports/plots/latency.png").read_bytes().startswith(PNG)
 
 
