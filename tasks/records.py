@@ -6,9 +6,9 @@
  "reference": "positive", "metadata": {}}
 
 Records of every kind of task have this one form; `reference` is the answer as the model should
-write it: a label (classification), JSON with sorted keys that fits the task's schema (extraction), or
-text (translation, summarization, chat). A single prompt is one message of the user; a conversation
-of many turns is all messages up to the answer, and has no `fields`.
+write it: a label (classification), JSON with sorted keys that fits the task's schema (extraction),
+or text (translation, summarization, chat). A single prompt is one message of the user; a
+conversation of many turns is all messages up to the answer, and has no `fields`.
 """
 
 import json

@@ -2,15 +2,15 @@
 
     Recognizers(ENTITIES, ("US",)).find("mail jo@example.org") -> [Span(5, 19, "EMAIL_ADDRESS")]
 
-Presidio's recognizers are asked one by one, each only about a text that can hold its entity, which a
-quick pattern tells. Where they alone would miss too much or find too much:
+Presidio's recognizers are asked one by one, each only about a text that can hold its entity, which
+a quick pattern tells. Where they alone would miss too much or find too much:
 
 - e-mail: any domain with a dot counts, without Presidio's list of top-level domains (which it would
   fetch from the network);
 - cards: patterns of the brands' own lengths and groups, checked by Presidio's Luhn sum, as its one
   pattern swallows a number that follows and takes any that starts with 1;
-- IBAN: a number ends where its check digits (by Presidio) hold, in either case of letters, as a word
-  of four letters behind it hides it from the pattern;
+- IBAN: a number ends where its check digits (by Presidio) hold, in either case of letters, as a
+  word of four letters behind it hides it from the pattern;
 - IP: an IPv6 address may be followed by a colon and holds a digit (std::a::b is none); four numbers
   after "version" are none;
 - phone and SSN: bare digits count only behind a word that says what they are, as an order number
@@ -39,9 +39,9 @@ from tasks.prepare.config import Entity
 logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL)
 
 _ALIKE = str.maketrans(
-    dict.fromkeys("‐‑‒–—−", "-")
-    | dict.fromkeys("\xa0\u2007\u2009\u202f", " ")
-    | {chr(0xFF10 + digit): str(digit) for digit in range(10)}
+    dict.fromkeys([0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2212], "-")  # hyphens, dashes, minus
+    | dict.fromkeys([0xA0, 0x2007, 0x2009, 0x202F], " ")
+    | {0xFF10 + digit: str(digit) for digit in range(10)}
 )
 """Characters that stand for a plain one, which every one of them is as long as."""
 
