@@ -158,7 +158,11 @@ class WordFile:
 
 
 def clusters(
-    found: WordFile, positions: Positions, apart: Positions, threshold: float
+    found: WordFile,
+    positions: Positions,
+    apart: Positions,
+    threshold: float,
+    label: str = "duplicates",
 ) -> Positions:
     """The cluster of each of `positions`, called by the place of its first member. (P,)
 
@@ -167,13 +171,14 @@ def clusters(
         positions: the requests to compare. (P,)
         apart: requests that differ in this are never near. (P,)
         threshold: least similarity of a pair that must not be parted.
+        label: what the progress is called.
     """
     leaders = _Leaders(len(positions))
     firsts = _same(found.whole[positions], apart, leaders)
     chosen = positions[firsts]
     bands = found.bands[:, chosen]
     sizes = found.sizes[chosen]
-    progress = Progress("duplicates", len(bands))
+    progress = Progress(label, len(bands))
     for band in range(len(bands) if threshold < 1 else 0):
         keys = (apart[firsts].astype(np.uint64) << np.uint64(32)) | bands[band]
         for left, right in _pairs(keys, lambda: leaders.roots()[firsts]):

@@ -75,7 +75,7 @@ def _probabilities(texts: list[str], labels: NDArray[np.int32]) -> NDArray[np.fl
 
     model: Any = make_pipeline(
         TfidfVectorizer(sublinear_tf=True),
-        LogisticRegression(C=4.0, max_iter=1000),
+        LogisticRegression(C=4.0, tol=1e-2, max_iter=1000),
     )
     found = cross_val_predict(
         model, texts, labels, cv=StratifiedKFold(FOLDS), method="predict_proba"

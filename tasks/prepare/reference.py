@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import assert_never
 
 import jsonschema
+from jsonschema.exceptions import best_match
 
 from tasks.config import Task
 from tasks.prepare.config import Reference
@@ -86,9 +87,7 @@ def _extracted(value: object, config: Reference, task: Task, mask: Mask) -> str:
             raise UnusableError(f"{config.shown} is not JSON") from None
     answer = masked_json(value, mask)
     schema = task.answer_schema or {}
-    error = jsonschema.validators.best_match(
-        jsonschema.Draft202012Validator(schema).iter_errors(answer)
-    )
+    error = best_match(jsonschema.Draft202012Validator(schema).iter_errors(answer))
     if error is not None:
         # The path within the schema: the one within the answer could hold what stands in the row.
         broken = "/".join(map(str, error.absolute_schema_path))

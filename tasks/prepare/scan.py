@@ -229,7 +229,7 @@ def _frames(table: Table, frames: WordFile, numbers: dict[int, int], config: Pre
     """The cluster of every row's system message and tools. (N,)"""
     everyone = np.arange(len(numbers))
     similarity = config.near_duplicate_similarity
-    found = duplicates.clusters(frames, everyone, np.zeros_like(everyone), similarity)
+    found = duplicates.clusters(frames, everyone, np.zeros_like(everyone), similarity, "frames")
     known = np.array(list(numbers), np.uint64)
     order = np.argsort(known)
     return found[order[np.searchsorted(known[order], table.frame)]]
