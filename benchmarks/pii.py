@@ -60,6 +60,13 @@ DOMAINS = (
 )
 REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "IN", "BR")
 ABROAD = ("JP", "AU", "NL", "SE", "PL", "ZA", "MX", "KR")
+SSN_HINTS = ("SSN ", "ssn: ", "my social security number is ", "SSN#", "SS# ", "soc. sec. no. ")
+AMERICAN = (
+    *("({}) {}-{}", "({}){}-{}", "{}-{}-{}", "{}.{}.{}", "{} {} {}", "{}/{}-{}", "{} - {} - {}"),
+    *("1-{}-{}-{}", "1 ({}) {}-{}", "+1({}){}-{}", "+1.{}.{}.{}", "001 {} {} {}", "{}-{}-{} x42"),
+)
+"""Formats of area code, exchange and line."""
+
 IBANS: Mapping[str, str] = {
     "DE": "n" * 18,
     "FR": "n" * 10 + "c" * 11 + "nn",
@@ -180,25 +187,26 @@ def _email(chance: random.Random) -> tuple[str, str]:
 
 
 def _phone(chance: random.Random) -> tuple[str, str]:
-    """Of the number plans that phonenumbers knows, in national and international formats."""
+    """In the formats that people write, and in those that phonenumbers knows."""
     region = chance.choice(REGIONS if chance.random() < 0.75 else ABROAD)
     number = _valid(region, chance)
+    digits = phonenumbers.national_significant_number(number)
+    code = number.country_code
     style = phonenumbers.PhoneNumberFormat
     international = phonenumbers.format_number(number, style.INTERNATIONAL)
     if region in ABROAD or chance.random() < 0.4:
-        compact = phonenumbers.format_number(number, style.E164)
-        value = chance.choice([international, compact, international.replace(" ", "-")])
-        return chance.choice(
-            [value, value, value.replace("+", "00") if region == "DE" else value]
-        ), ""
+        compact = f"+{code}{digits}"
+        odd = f"+{code} (0){digits}" if region in {"DE", "GB"} else f"+{code}-{digits}"
+        dotted = international.replace(" ", ".").replace("-", ".")
+        return chance.choice([international, compact, odd, dotted, dotted.replace(".", "-")]), ""
     national = phonenumbers.format_number(number, style.NATIONAL)
     if chance.random() < 0.2:
         bare = "".join(filter(str.isdigit, national))
         return bare, chance.choice(["call ", "my number is ", "tel. ", "Phone: ", "text me: "])
-    national = chance.choice(
-        [national, national, national.replace("-", "."), national.replace(" ", "\u00a0")]
-    )
-    return national, ""
+    if region == "US" and chance.random() < 0.6:
+        return chance.choice(AMERICAN).format(digits[:3], digits[3:6], digits[6:]), ""
+    gaps = (" ", " ", "-", ".", "\u00a0") if region != "DE" else (" ", "-", "/", "\u00a0")
+    return national.replace(" ", chance.choice(gaps)), ""
 
 
 def _valid(region: str, chance: random.Random) -> phonenumbers.PhoneNumber:
@@ -239,24 +247,24 @@ def _iban(chance: random.Random) -> tuple[str, str]:
 
 
 def _ip(chance: random.Random) -> tuple[str, str]:
+    four = str(ipaddress.IPv4Address(chance.getrandbits(32)))
     if chance.random() < 0.5:
-        value = str(ipaddress.IPv4Address(chance.getrandbits(32)))
-        return value, chance.choice(["", "", "", "http://", "host "])
+        return four, chance.choice(["", "", "", "http://", "host ", "ip=", "::ffff:"])
     groups = [f"{chance.getrandbits(16):x}" for _ in range(8)]
     if chance.random() < 0.6:
         first = chance.randrange(1, 6)
-        groups[first : first + chance.randrange(2, 8 - first)] = ["0"] * 2
-        groups = (groups + ["0"] * 8)[:8]
+        last = chance.randrange(first + 2, 9)
+        groups[first:last] = ["0"] * (last - first)
     address = ipaddress.IPv6Address(":".join(groups))
     value = chance.choice([address.compressed, address.exploded, address.compressed.upper()])
-    return value, ""
+    return value, chance.choice(["", "", "", "from ", "http://["])
 
 
 def _ssn(chance: random.Random) -> tuple[str, str]:
     area = chance.choice([n for n in range(1, 900) if n != 666])
     parts = f"{area:03}", f"{chance.randrange(1, 100):02}", f"{chance.randrange(1, 10000):04}"
     if chance.random() < 0.2:
-        return "".join(parts), chance.choice(["SSN ", "ssn: ", "social security number ", "SSN#"])
+        return "".join(parts), chance.choice(SSN_HINTS)
     return chance.choice(["-", "-", " ", ".", "\u2011", "\u00a0"]).join(parts), ""
 
 

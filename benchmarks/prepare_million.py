@@ -75,6 +75,9 @@ PARAMS = {
 }
 
 
+CLEAN = ("on 2024-03-{1:02}", "for ${0}.{1:02}", "order 80{0:03}{1:03}{2:03}", "v{0}.{1}.{2}")
+
+
 def main(arguments: list[str]) -> None:
     """Measure, print and write; takes at most a number of rows."""
     if len(arguments) > 1 or not all(map(str.isdigit, arguments)):
@@ -82,7 +85,7 @@ def main(arguments: list[str]) -> None:
     rows = int(arguments[0]) if arguments else ROWS
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        planted = write(folder, rows)
+        planted, kinds = write(folder, rows)
         seconds, memory = run(folder)
         report = json.loads((folder / paths.PREPARED / paths.REPORT).read_text())
         result = {
@@ -90,7 +93,7 @@ def main(arguments: list[str]) -> None:
             "megabytes": round((folder / paths.RAW / "records.jsonl").stat().st_size / 2**20, 1),
             "seconds": round(seconds, 1),
             "peak_memory_gib": round(memory / 2**30, 3),
-            "planted_duplicates": dict(Counter(kind for _, kind in planted.values() if kind)),
+            "planted_duplicates": dict(kinds),
             "planted_survivors": survivors(folder, planted),
             "report": report["rows"] | {"pii": report["pii"]},
             "hardware": hardware(),
@@ -100,19 +103,20 @@ def main(arguments: list[str]) -> None:
     print(json.dumps(result, indent=2))
 
 
-def write(folder: Path, rows: int) -> dict[str, tuple[int, str]]:
-    """A checkout with raw rows; returns the number and the kind of every planted text."""
+def write(folder: Path, rows: int) -> tuple[dict[str, tuple[int, str]], Counter[str]]:
+    """A checkout with raw rows; returns the number and kind of every planted text, and counts."""
     planted: dict[str, tuple[int, str]] = {}
+    kinds: Counter[str] = Counter()
     (folder / paths.RAW).mkdir(parents=True)
     (folder / paths.PARAMS).write_text(yaml.safe_dump(PARAMS))
     with (folder / paths.RAW / "records.jsonl").open("w", encoding="utf-8") as stream:
-        for number, (text, label) in enumerate(_texts(rows, planted), start=1):
+        for number, (text, label) in enumerate(_texts(rows, planted, kinds), start=1):
             stream.write(json.dumps({"_row": number, "text": text, "label": label}) + "\n")
     base = folder / paths.candidate("fetch/base")
     base.mkdir(parents=True)
     (base / "chat_template.jinja").write_text(TEMPLATE)
     _tokenizer().save(str(base / "tokenizer.json"))
-    return planted
+    return planted, kinds
 
 
 def run(folder: Path) -> tuple[float, int]:
@@ -147,8 +151,13 @@ def survivors(folder: Path, planted: dict[str, tuple[int, str]]) -> dict[str, in
     return dict(left)
 
 
-def _texts(rows: int, planted: dict[str, tuple[int, str]]) -> Iterator[tuple[str, str]]:
-    """Texts with labels; 4 of 100 are like an earlier one, 1 of 100 holds personal data."""
+def _texts(
+    rows: int, planted: dict[str, tuple[int, str]], kinds: Counter[str]
+) -> Iterator[tuple[str, str]]:
+    """Texts with labels.
+
+    Of 100, 4 are like an earlier one, 1 holds personal data and about 10 other numbers.
+    """
     generator = np.random.default_rng(0)
     chance = random.Random(0)  # noqa: S311
     words = _words(chance)
@@ -163,13 +172,16 @@ def _texts(rows: int, planted: dict[str, tuple[int, str]]) -> Iterator[tuple[str
         for copy, original in zip(copies, chance.sample(originals, len(copies)), strict=True):
             kind = chance.choice(tuple(COPIES))
             text = " ".join(block[original])
+            kinds[kind] += 1
             block[copy] = COPIES[kind](list(block[original]), chance, words)
             planted[text] = (start + original, "")
             planted.setdefault(" ".join(" ".join(block[copy]).split()), (start + original, kind))
-        for number in chance.sample(range(len(block)), len(block) // 100):
+        numbered = chance.sample(range(len(block)), len(block) // 9)
+        for place, number in enumerate(numbered):
             if " ".join(block[number]) not in planted:
                 values = [chance.randrange(1, 250) for _ in range(4)]
-                block[number].append(chance.choice(PERSONAL).format(*values))
+                choices = CLEAN if place % 11 else PERSONAL
+                block[number].append(chance.choice(choices).format(*values))
         # A copy has as many words as its original, so that both have one label.
         yield from ((" ".join(part), LABELS[len(part) % 2]) for part in block)
 
@@ -213,7 +225,7 @@ def _tokenizer() -> Tokenizer:
         special_tokens=["<|im_start|>", "<|im_end|>"],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
     )
-    tokenizer.train_from_iterator((text for text, _ in _texts(BLOCK, {})), trainer)
+    tokenizer.train_from_iterator((text for text, _ in _texts(BLOCK, {}, Counter())), trainer)
     return tokenizer
 
 

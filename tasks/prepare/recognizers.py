@@ -12,7 +12,7 @@ a quick pattern tells. Where they alone would miss too much or find too much:
 - IBAN: a number ends where its check digits (by Presidio) hold, in either case of letters, as a
   word of four letters behind it hides it from the pattern;
 - IP: an IPv6 address may be followed by a colon and holds a digit (std::a::b is none); four numbers
-  after "version" are none;
+  after "version" or among more are none;
 - phone and SSN: bare digits count only behind a word that says what they are, as an order number
   looks the same; versions and decimals are no phone numbers.
 """
@@ -66,10 +66,16 @@ _NO_PHONE_WORDS = re.compile(
     re.IGNORECASE,
 )
 _PHONE_DIGITS = 7
-_NO_PHONE = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|\d+[.-]\d+|\d{1,2}([./-])\d{1,2}\1\d{4}")
-"""Four numbers with dots, a decimal or two numbers, a date."""
-
-_SSN_WORDS = re.compile(r"\b(?:ssns?|soc(?:ial)?[ .-]*sec\w*|taxpayer)\b", re.IGNORECASE)
+_NO_PHONE = re.compile(
+    r"(?![6-9]\d\d(?:\.\d\d){3})\d{1,3}(?:\.\d{1,3}){3}"
+    r"|(?:0|[1-9]\d*)\.\d+|[1-9]\d*-\d+|\d{1,2}([./-])\d{1,2}\1\d{4}"
+)
+"""Four numbers with dots (but not as in Spain), a decimal or two numbers, a date."""
+_DOT_DIGIT = re.compile(r"\.\d")
+_DOTTED = re.compile(r"\+\d[\d.]{6,}\d")
+_SSN_WORDS = re.compile(
+    r"\b(?:ssns?|ss ?(?:#|no\b|number)|soc(?:ial)?[ .-]*sec\w*|taxpayer)", re.IGNORECASE
+)
 _VERSION_WORDS = re.compile(
     r"(?:\bv(?:er(?:sion|\.)?)?|\bbuild|\brelease|\bfirmware|\bdriver|\bsection|\bchapter|\bclause|§)"
     r"[ :#]*$",
@@ -164,9 +170,10 @@ class Recognizers:
 
     def _addresses(self, text: str) -> Iterator[Span]:
         for found in self._ip.analyze(text, ["IP_ADDRESS"]):
-            number = text[found.start : found.end]
-            version = _VERSION_WORDS.search(text[max(0, found.start - _BEFORE) : found.start])
-            if not version and any(map(str.isdigit, number)):
+            before = text[max(0, found.start - _BEFORE) : found.start]
+            longer = before.endswith(("+", ".")) or _DOT_DIGIT.match(text, found.end)
+            digits = any(map(str.isdigit, text[found.start : found.end]))
+            if digits and not longer and not _VERSION_WORDS.search(before):
                 yield Span(found.start, found.end, "IP_ADDRESS")
         for match in _IPV6.finditer(text):
             try:
@@ -185,7 +192,9 @@ class Recognizers:
                 yield Span(found.start, found.end, "US_SSN")
 
     def _phones(self, text: str) -> Iterator[Span]:
-        for found in self._phone.analyze(text, ["PHONE_NUMBER"]):
+        # phonenumbers knows +33.1 for no country code.
+        spaced = _DOTTED.sub(lambda match: match[0].replace(".", " "), text)
+        for found in self._phone.analyze(spaced, ["PHONE_NUMBER"]):
             before = text[max(0, found.start - _BEFORE) : found.start]
             number = text[found.start : found.end]
             if _like_a_phone(number, before):
