@@ -142,7 +142,9 @@ class Prepare(Config):
     tools: str | None = Field(
         default=None, min_length=1, description="Raw column of a conversation's tools."
     )
-    reference: Reference = Reference()
+    reference: Reference = Field(
+        description="The wanted answer; {} where it is the last message of a conversation."
+    )
     metadata: dict[str, str] = Field(
         default={}, description="Raw column of each note by which answers are looked at in slices."
     )

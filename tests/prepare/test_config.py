@@ -36,7 +36,7 @@ def test_something_must_be_left_for_training() -> None:
     [
         ({"reference": {"column": "l"}}, "give fields or messages"),
         ({"fields": {"a": "b"}, "messages": "m"}, "give fields or messages"),
-        ({"fields": {"a": "b"}}, "reference.column: needed"),
+        ({"fields": {"a": "b"}, "reference": {}}, "reference.column: needed"),
         ({"fields": {"a": "b"}, "reference": {"column": "l"}, "tools": "t"}, "tools: only where"),
         ({"messages": "m", "pii": {"entities": ["NAME"]}}, "Input should be 'EMAIL_ADDRESS'"),
         ({"messages": "m", "near_duplicate_similarity": 0.4}, "greater than or equal to 0.5"),
@@ -60,7 +60,7 @@ def test_sections_that_contradict_themselves_are_refused(
     section: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValidationError, match=message):
-        Prepare.model_validate(section)
+        Prepare.model_validate({"reference": {}} | section)
 
 
 def test_moments_are_in_order_and_in_utc_unless_they_say_more() -> None:
@@ -76,7 +76,13 @@ def test_moments_are_in_order_and_in_utc_unless_they_say_more() -> None:
 
 def test_every_column_that_must_exist_is_known_by_its_key() -> None:
     config = Prepare.model_validate(
-        {"messages": "m", "tools": "t", "metadata": {"film": "f"}, "group_column": "g"}
+        {
+            "messages": "m",
+            "reference": {},
+            "tools": "t",
+            "metadata": {"film": "f"},
+            "group_column": "g",
+        }
     )
     assert config.columns() == {
         "prepare.metadata.film": "f",
