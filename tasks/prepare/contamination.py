@@ -32,10 +32,11 @@ class Benchmarks:
     """The texts that training must not hold."""
 
     def __init__(self, texts: Sequence[str], cut: Banding, threshold: float) -> None:
-        found = duplicates.hashed([[text] for text in texts], cut)
+        found = duplicates.hashed([[text] for text in texts])
+        self._cut = cut
         self._threshold = threshold
-        self._bands = [np.unique(keys) for keys in found.bands]
-        self._keys = found.bands
+        self._keys = duplicates.signed(found, cut)
+        self._bands = [np.unique(keys) for keys in self._keys]
         self._sets = _sets(found)
         self._runs = {run for text in texts for run in _runs([text])}
 
@@ -60,11 +61,12 @@ class Benchmarks:
         """Which requests stand in a benchmark. (N,)"""
         held = np.array([bool(self._runs.intersection(_runs(r))) for r in requests], bool)
         shared = np.zeros(len(requests), bool)
-        for keys, known in zip(words.bands, self._bands, strict=True):
+        bands = duplicates.signed(words, self._cut)
+        for keys, known in zip(bands, self._bands, strict=True):
             shared |= np.isin(keys, known)
         sets = _sets(words)
         for place in np.flatnonzero(shared & ~held):
-            held[place] = self._near(sets[place], words.bands[:, place])
+            held[place] = self._near(sets[place], bands[:, place])
         return held
 
     def _near(self, request: frozenset[int], keys: NDArray[np.uint32]) -> bool:
@@ -150,8 +152,7 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def _sets(words: Words) -> list[frozenset[int]]:
-    ends = np.cumsum(words.sizes)[:-1]
-    return [frozenset(part.tolist()) for part in np.split(words.flat, ends)]
+    return [frozenset(found.tolist()) for found in words.sets()]
 
 
 def _runs(texts: Iterable[str]) -> Iterator[int]:

@@ -6,7 +6,9 @@ Two requests are near-duplicates when the Jaccard similarity of their words reac
 so does that of what they are held under (system message and tools). The second "the" of a request
 is another word than the first, so that one changed word among n always gives (n - 1) / (n + 1):
 0.75 finds it from seven words on. Case, punctuation, spacing and the order of words and messages
-play no part. Scripts without blanks are cut into characters.
+play no part. Scripts without blanks are cut into characters. Among a thousand requests or more, a
+word that nine in ten hold tells nothing: instructions repeated in every message would make all of
+them alike.
 
 Candidates come from MinHash (Broder 1997) with banding (Leskovec, Rajaraman and Ullman, Mining of
 Massive Datasets, chapter 3), computed by rensa, and are verified by their exact similarity: no pair
@@ -41,6 +43,9 @@ MISSED = 1e-5
 """Chance that a pair right at the threshold is in no common band."""
 
 _SEED = 7
+_SIGNED = 20_000
+_MANY = 1000
+_IN_MOST = 0.9
 _ROUNDING = 1e-9
 _BLOCK = 1 << 18
 _WORD = re.compile(
@@ -69,14 +74,20 @@ class Words(NamedTuple):
     Attributes:
         flat: hashes of the words, distinct and sorted in each request. (W,)
         sizes: words of each request. (N,)
-        whole: a hash of all words of a request. (N,)
-        bands: keys of the requests' MinHashes. (B, N)
     """
 
     flat: Hashes
-    sizes: NDArray[np.int32]
-    whole: Hashes
-    bands: Keys
+    sizes: NDArray[np.int64]
+
+    def sets(self) -> list[Hashes]:
+        """The words of each request."""
+        return np.split(self.flat, np.cumsum(self.sizes)[:-1]) if len(self.sizes) else []
+
+    def without(self, common: Hashes) -> "Words":
+        """These requests without some words."""
+        stay = ~np.isin(self.flat, common)
+        owner = np.repeat(np.arange(len(self.sizes)), self.sizes)[stay]
+        return Words(self.flat[stay], np.bincount(owner, minlength=len(self.sizes)))
 
 
 def banding(threshold: float) -> Banding:
@@ -105,56 +116,106 @@ def similarity(left: frozenset[int], right: frozenset[int]) -> float:
     return both / either if either else 1.0
 
 
-def hashed(requests: Sequence[Sequence[str]], cut: Banding) -> Words:
-    """The words of requests, hashed and signed."""
+def hashed(requests: Sequence[Sequence[str]]) -> Words:
+    """The words of requests, as hashes."""
     sets = [
         np.unique(np.array(hashes, np.uint64))
         for hashes in rensa.RMinHash.hash_token_sets([words(texts) for texts in requests])
     ]
-    sizes = np.array([len(found) for found in sets], np.int32)
-    flat = np.concatenate([np.empty(0, np.uint64), *sets])
-    whole = np.array([_hash(found.tobytes()) for found in sets], np.uint64)
-    return Words(flat, sizes, whole, _bands(flat, sizes, cut))
+    sizes = np.array([len(found) for found in sets], np.int64)
+    return Words(np.concatenate([np.empty(0, np.uint64), *sets]), sizes)
+
+
+def signed(found: Words, cut: Banding) -> Keys:
+    """Keys of the requests' MinHashes. (B, N)"""
+    offsets = np.r_[0, np.cumsum(found.sizes)].astype(np.uint64)
+    matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
+        found.flat, offsets, cut.bands * cut.rows, _SEED
+    )
+    minima = np.array(matrix.to_rows(), np.uint64)
+    minima = minima.reshape(len(found.sizes), cut.bands, cut.rows)
+    keys = np.zeros((len(found.sizes), cut.bands), np.uint64)
+    for row in range(cut.rows):
+        keys = (keys ^ minima[:, :, row]) * np.uint64(0x9E3779B97F4A7C15)
+        keys ^= keys >> np.uint64(29)
+    return np.ascontiguousarray((keys >> np.uint64(32)).astype(np.uint32).T)
 
 
 class WordFile:
-    """Words of many requests in a scratch file; keys and sizes in memory."""
+    """Words of many requests in a scratch file; keys and sizes in memory.
+
+    Attributes:
+        sizes: words of each request that tell something. (N,)
+        whole: a hash of them. (N,)
+        bands: keys of the requests' MinHashes. (B, N)
+    """
 
     def __init__(self, file: Path, cut: Banding) -> None:
-        self._file = file
         self._stream: BinaryIO = file.open("w+b")
-        self._parts: list[Words] = []
         self._cut = cut
-        self.sizes = np.empty(0, np.int32)
+        self._stored: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+        self.sizes = np.empty(0, np.int64)
         self.whole: Hashes = np.empty(0, np.uint64)
         self.bands: Keys = np.empty((cut.bands, 0), np.uint32)
-        self._starts: Positions = np.empty(0, np.int64)
 
     def append(self, part: Words) -> None:
         """Add requests at the end."""
         self._stream.write(part.flat.tobytes())
-        self._parts.append(part._replace(flat=np.empty(0, np.uint64)))
+        self._stored.append(part.sizes)
 
     def finish(self) -> None:
-        """Make what was appended ready to be read."""
+        """Sign what was appended."""
         self._stream.flush()
-        empty = Words(np.empty(0, np.uint64), self.sizes, self.whole, self.bands)
-        parts = [empty, *self._parts]
-        self.sizes = np.concatenate([part.sizes for part in parts])
-        self.whole = np.concatenate([part.whole for part in parts])
-        self.bands = np.concatenate([part.bands for part in parts], axis=1)
-        self._starts = np.cumsum(self.sizes, dtype=np.int64) - self.sizes
-        self._parts = []
+        stored = np.concatenate(self._stored)
+        self._ends = np.r_[0, np.cumsum(stored)]
+        self._common = self._in_most(stored)
+        self.sizes = np.empty(len(stored), np.int64)
+        self.whole = np.empty(len(stored), np.uint64)
+        self.bands = np.empty((self._cut.bands, len(stored)), np.uint32)
+        progress = Progress("sign", len(stored))
+        for start in range(0, len(stored), _SIGNED):
+            part = self._read(stored, start).without(self._common)
+            here = slice(start, start + len(part.sizes))
+            self.sizes[here] = part.sizes
+            self.whole[here] = [_hash(found.tobytes()) for found in part.sets()]
+            self.bands[:, here] = signed(part, self._cut)
+            progress.advance(len(part.sizes))
         self.words = lru_cache(1 << 14)(self._words)
-
-    def _words(self, position: int) -> frozenset[int]:
-        size, start = int(self.sizes[position]), int(self._starts[position])
-        found = os.pread(self._stream.fileno(), 8 * size, 8 * start)
-        return frozenset(np.frombuffer(found, np.uint64).tolist())
 
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
+
+    def _in_most(self, stored: NDArray[np.int64]) -> Hashes:
+        """Words that nearly all requests hold."""
+        count = len(stored)
+        if count < _MANY:
+            return np.empty(0, np.uint64)
+        # Such a word is in more than half of any fair sample.
+        sample = np.linspace(0, count - 1, _MANY).astype(np.int64)
+        drawn = np.concatenate([self._slice(place, place + 1) for place in sample])
+        candidates, seen = np.unique(drawn, return_counts=True)
+        candidates = candidates[seen > _MANY / 2]
+        held = np.zeros(len(candidates), np.int64)
+        for start in range(0, count, _SIGNED):
+            flat = self._read(stored, start).flat
+            flat = flat[np.isin(flat, candidates)]
+            held += np.bincount(np.searchsorted(candidates, flat), minlength=len(candidates))
+        return candidates[held >= _IN_MOST * count]
+
+    def _read(self, stored: NDArray[np.int64], start: int) -> Words:
+        sizes = stored[start : start + _SIGNED]
+        return Words(self._slice(start, start + len(sizes)), sizes)
+
+    def _words(self, position: int) -> frozenset[int]:
+        found = frozenset(self._slice(position, position + 1).tolist())
+        return found.difference(self._common.tolist()) if len(self._common) else found
+
+    def _slice(self, first: int, last: int) -> Hashes:
+        """Words of the requests from `first` to before `last`."""
+        start, end = int(self._ends[first]), int(self._ends[last])
+        found = os.pread(self._stream.fileno(), 8 * (end - start), 8 * start)
+        return np.frombuffer(found, np.uint64)
 
 
 def clusters(
@@ -269,7 +330,7 @@ def _blocks(left: Positions, right: Positions) -> Iterator[NDArray[np.int64]]:
         yield np.sort(part, axis=0)
 
 
-def _fits(sizes: NDArray[np.int32], pairs: Positions, threshold: float) -> NDArray[np.bool_]:
+def _fits(sizes: NDArray[np.int64], pairs: Positions, threshold: float) -> NDArray[np.bool_]:
     """Which pairs' numbers of words allow the threshold. (M,)"""
     counts = sizes[pairs]
     return np.asarray(counts.min(axis=0) >= threshold * counts.max(axis=0) - _ROUNDING)
@@ -278,19 +339,6 @@ def _fits(sizes: NDArray[np.int32], pairs: Positions, threshold: float) -> NDArr
 def _seen(earlier: Keys, pairs: Positions) -> NDArray[np.bool_]:
     """Which pairs an earlier band has shown. (M,)"""
     return np.asarray((earlier[:, pairs[0]] == earlier[:, pairs[1]]).any(axis=0))
-
-
-def _bands(flat: Hashes, sizes: NDArray[np.int32], cut: Banding) -> Keys:
-    offsets = np.r_[0, np.cumsum(sizes, dtype=np.int64)].astype(np.uint64)
-    matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
-        flat, offsets, cut.bands * cut.rows, _SEED
-    )
-    minima = np.array(matrix.to_rows(), np.uint64).reshape(len(sizes), cut.bands, cut.rows)
-    keys = np.zeros((len(sizes), cut.bands), np.uint64)
-    for row in range(cut.rows):
-        keys = (keys ^ minima[:, :, row]) * np.uint64(0x9E3779B97F4A7C15)
-        keys ^= keys >> np.uint64(29)
-    return np.ascontiguousarray((keys >> np.uint64(32)).astype(np.uint32).T)
 
 
 def _hash(data: bytes) -> int:

@@ -163,7 +163,7 @@ class Reader:
 
     def _part(self, made: Sequence[_Made], counts: Counts) -> Part:
         requests = [clean.texts(row.item) for row in made]
-        words = duplicates.hashed(requests, self._cut)
+        words = duplicates.hashed(requests)
         leaked = np.zeros(len(made), bool)
         if self._benchmarks is not None:
             leaked = self._benchmarks.leaked(requests, words)
@@ -213,7 +213,7 @@ def scan(
             lines.write(part.lines)
             new = [key for key in part.frames if key not in numbers]
             numbers |= {key: len(numbers) + place for place, key in enumerate(new)}
-            frames.append(duplicates.hashed([part.frames[key] for key in new], cut))
+            frames.append(duplicates.hashed([part.frames[key] for key in new]))
             words.append(part.words)
             tables.append(part.table._replace(start=part.table.start + written))
             written += len(part.lines)

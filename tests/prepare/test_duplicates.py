@@ -21,7 +21,7 @@ def clustered(
     with TemporaryDirectory() as folder:
         file = WordFile(Path(folder) / "words", banding(threshold))
         for start in range(0, len(texts), 10):
-            file.append(hashed([[t] for t in texts[start : start + 10]], banding(threshold)))
+            file.append(hashed([[t] for t in texts[start : start + 10]]))
         file.finish()
         frames = np.array(apart or [0] * len(texts), np.int64)
         return clusters(file, np.arange(len(texts)), frames, threshold).tolist()
@@ -82,5 +82,16 @@ def test_nothing_gives_nothing() -> None:
 
 
 def test_a_key_that_thousands_share_is_soon_done() -> None:
-    texts = [f"one two three four five six seven eight nine ten item{n}" for n in range(3000)]
-    assert set(clustered(texts, 0.75)) == {0}
+    starts = ("one two three four five six seven eight nine", "un deux trois quatre cinq six")
+    texts = [f"{starts[n % 2]} item{n}" for n in range(3000)]
+    assert clustered(texts, 0.6) == [n % 2 for n in range(3000)]
+
+
+def test_instructions_in_every_message_make_nothing_alike() -> None:
+    instructions = "please sort this note of a customer into one of our seven bins and say why"
+    notes = [
+        f"{instructions} {n * 7919} {n * 31} {n * 17} x{n} y{n} z{n} u{n} v{n}" for n in range(1200)
+    ]
+    copies = [note.replace(f"z{n}", "other") for n, note in enumerate(notes[:5])]
+    found = clustered([*notes, *copies], 0.75)
+    assert found == [*range(1200), *range(5)]

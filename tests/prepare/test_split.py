@@ -58,7 +58,7 @@ def tabled(rows: Sequence[Row]) -> Table:
 def worded(rows: Sequence[Row]) -> Iterator[WordFile]:
     with TemporaryDirectory() as folder:
         file = WordFile(Path(folder) / "words", banding(NEAR))
-        file.append(hashed([[row[0]] for row in rows], banding(NEAR)))
+        file.append(hashed([[row[0]] for row in rows]))
         file.finish()
         yield file
 
