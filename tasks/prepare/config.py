@@ -13,9 +13,9 @@ Rows of whole conversations have `messages: <column>` in place of `fields`.
 import math
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from tasks.config import Config
 
@@ -87,7 +87,7 @@ class Pii(Config):
         default="mask",
         description="mask puts <ENTITY> in its place, drop quarantines the row, keep only counts.",
     )
-    phone_regions: tuple[str, ...] = Field(
+    phone_regions: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")], ...] = Field(
         default=("US", "GB", "DE", "FR", "ES", "IT", "IN", "BR"),
         min_length=1,
         description="Countries (ISO 3166) whose numbers are known without a + and a country code.",

@@ -18,6 +18,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from functools import cache
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import NamedTuple
@@ -230,6 +231,7 @@ def _frames(table: Table, frames: WordFile, numbers: dict[int, int], config: Pre
     everyone = np.arange(len(numbers))
     similarity = config.near_duplicate_similarity
     found = duplicates.clusters(frames, everyone, np.zeros_like(everyone), similarity, "frames")
+    frames.close()
     known = np.array(list(numbers), np.uint64)
     order = np.argsort(known)
     return found[order[np.searchsorted(known[order], table.frame)]]
@@ -268,18 +270,24 @@ def _ranges(source: Path) -> Iterator[tuple[int, int]]:
             start = end
 
 
-_reader: Reader
-"""Of a process of the pool, once it has started."""
+_told: tuple[Prepare, Task]
+"""What a process of the pool was started with."""
 
 
 def _start(config: Prepare, task: Task) -> None:
-    global _reader
+    global _told
+    _told = config, task
     _end_with_parent()
-    _reader = Reader(config, task)
+
+
+@cache
+def _reader() -> Reader:
+    # Not made in _start: an error there would only say that the pool is broken.
+    return Reader(*_told)
 
 
 def _read(source: Path, start: int, size: int) -> Part:
-    return _reader.read(source, start, size)
+    return _reader().read(source, start, size)
 
 
 def _end_with_parent() -> None:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.errors import DataError
 from tasks.prepare import pipeline, scan
 from tasks.prepare.config import Prepare
 from tests.prepare.conftest import TASK, write_raw
@@ -31,6 +32,13 @@ def test_neither_parts_nor_processes_change_a_byte(
     for processes in (1, 2):
         assert pipeline.run(CONFIG, TASK, processes) == whole
         assert [file.read_bytes() for file in files] == expected
+
+
+def test_an_error_in_another_process_is_told_as_it_is(checkout: Path) -> None:
+    (checkout / "empty.jsonl").touch()
+    write_raw(rows())
+    with pytest.raises(DataError, match="holds no text"):
+        pipeline.run(CONFIG.model_copy(update={"benchmarks": ("empty.jsonl",)}), TASK, 2)
 
 
 @pytest.mark.parametrize("size", [1, 50, 10_000])

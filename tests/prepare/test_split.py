@@ -149,7 +149,7 @@ def test_shares_are_as_asked_for_every_label() -> None:
     drawn = Counter(zip(table.side.tolist(), table.label.tolist(), strict=True))
     for label, total in ((0, 2000), (1, 4000)):
         for name in ("validation", "test"):
-            assert abs(drawn[split.NAMES.index(name), label] / total - 0.3) < 0.03  # type: ignore[arg-type]
+            assert abs(drawn[split.NAMES.index(name), label] / total - 0.3) < 0.03
 
 
 def test_another_salt_gives_another_split() -> None:
