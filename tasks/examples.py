@@ -44,7 +44,7 @@ def prompt_ids(record: Record, renderer: Renderer) -> list[int]:
     From the messages, not from the record's prompt: that one is rendered for the base model, and
     a student may have been given a shorter chat template.
     """
-    return renderer.encode(renderer.render(record.messages))
+    return renderer.encode(renderer.render(record.messages, record.tools))
 
 
 def end_token(folder: Path) -> int:

@@ -4,13 +4,18 @@
  "messages": [{"role": "user", "content": "A triumph."}],
  "prompt": "<|im_start|>user\\nA triumph.<|im_end|>\\n<|im_start|>assistant\\n",
  "reference": "positive", "metadata": {}}
+
+Records of every kind of task have this one form; `reference` is the answer as the model should
+write it: a label (classification), JSON with sorted keys that fits the task's schema (extraction),
+or text (translation, summarization, chat). A single prompt is one message of the user; a
+conversation of many turns is all messages up to the answer, and has no `fields`.
 """
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,12 +30,24 @@ class Row(BaseModel):
 
 
 class Record(Row):
-    """A request, rendered as the model sees it, with the answer that is wanted."""
+    """A request, rendered as the model sees it, with the answer that is wanted.
+
+    Attributes:
+        id: sixteen hexadecimal digits, a hash of the fields, or of the messages and tools.
+        group: records of one group are in one split.
+        fields: inputs that the workload's prompt was filled with; none of a conversation.
+        messages: OpenAI's chat form; system first if at all, the last one is the user's.
+        tools: OpenAI's form; what the model may call. Left out of the file where there are none.
+        prompt: the messages in the base model's chat template.
+        reference: the wanted answer.
+        metadata: notes by which answers are looked at in slices.
+    """
 
     id: str
     group: str
     fields: dict[str, str]
     messages: list[Message]
+    tools: list[dict[str, Any]] = []
     prompt: str
     reference: str
     metadata: dict[str, str] = {}
@@ -62,9 +79,9 @@ def read(path: Path, row: type[Line]) -> list[Line]:
     """
     rows = []
     with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
+        for number, text in enumerate(lines, start=1):
             try:
-                rows.append(row.model_validate_json(line))
+                rows.append(row.model_validate_json(text))
             except ValidationError as error:
                 raise DataError(
                     f"{path}: line {number} is not a {row.__name__}: {error}"
@@ -78,8 +95,8 @@ def write(path: Path, rows: Iterable[Row | Mapping[str, object]]) -> int:
     part = path.with_suffix(path.suffix + ".part")
     count = 0
     with part.open("w", encoding="utf-8") as lines:
-        for line in _encoded(rows):
-            lines.write(line + "\n")
+        for row in rows:
+            lines.write(line(row) + "\n")
             count += 1
     os.replace(part, path)
     return count
@@ -92,7 +109,9 @@ def write_report(path: Path, report: Mapping[str, object]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def _encoded(rows: Iterable[Row | Mapping[str, object]]) -> Iterator[str]:
-    for row in rows:
-        value = row.model_dump() if isinstance(row, Row) else row
-        yield json.dumps(value, ensure_ascii=False, sort_keys=True)
+def line(row: Row | Mapping[str, object]) -> str:
+    """A row as one line of JSON, without its end."""
+    value: Mapping[str, object] = row.model_dump() if isinstance(row, Row) else row
+    if isinstance(row, Record) and not row.tools:
+        value = {key: entry for key, entry in value.items() if key != "tools"}
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -180,16 +180,19 @@ def _apply_budget(
 
 
 def _anchor(content: dict[str, Any], local: Path) -> None:
-    """Make local sources absolute: a run works in another folder than the user."""
+    """Make local files absolute: a run works in another folder than the user."""
     fetch: Any = content.get("fetch")
-    if not isinstance(fetch, dict):
-        return
+    fetch = fetch if isinstance(fetch, dict) else {}
     weights = fetch.get("weights")
     entries = [fetch.get("data"), *(weights.values() if isinstance(weights, dict) else ())]
     for entry in entries:
         source = entry.get("source") if isinstance(entry, dict) else None
         if isinstance(entry, dict) and str(source).startswith("path:"):
             entry["source"] = f"path:{(local / str(source).removeprefix('path:')).absolute()}"
+    prepare: Any = content.get("prepare")
+    benchmarks = prepare.get("benchmarks") if isinstance(prepare, dict) else None
+    if isinstance(benchmarks, list):
+        prepare["benchmarks"] = [str((local / str(name)).absolute()) for name in benchmarks]
 
 
 def _pin_metric(content: dict[str, Any], root: Path, file: Path) -> Iterator[Problem]:

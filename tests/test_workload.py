@@ -156,6 +156,12 @@ def test_local_data_is_found_from_any_worktree(content: dict[str, Any], tmp_path
     assert data.source == f"path:{tmp_path / 'mine.csv'}"
 
 
+def test_benchmarks_are_found_from_any_worktree(content: dict[str, Any], tmp_path: Path) -> None:
+    content["prepare"]["benchmarks"] = ["exam.jsonl", "/data/other.txt"]
+    prepare = resolve("mine", "quick", {}, saved(content, tmp_path)).workload.prepare
+    assert prepare.benchmarks == (str(tmp_path / "exam.jsonl"), "/data/other.txt")
+
+
 def test_labels_of_data_and_task_must_agree(content: dict[str, Any], tmp_path: Path) -> None:
     content["task"]["labels"] = ["good", "bad"]
     assert "prepare.reference.bins = negative, positive" in complaints(content, tmp_path)

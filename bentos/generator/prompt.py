@@ -110,8 +110,10 @@ class Renderer:
             _special_tokens(folder / TOKENIZER_CONFIG),
         )
 
-    def render(self, messages: Sequence[Message]) -> str:
+    def render(self, messages: Sequence[Message], tools: Sequence[Any] = ()) -> str:
         """The prompt up to where the assistant's answer begins.
+
+        `tools` are OpenAI's descriptions of what the model may call.
 
         Special tokens spelt out inside a message are broken up, so that whoever writes a message
         cannot end it or start another one.
@@ -123,7 +125,7 @@ class Renderer:
         try:
             return self._template.render(
                 messages=safe,
-                tools=None,
+                tools=json.loads(self.neutralize(_to_json(list(tools)))) or None,
                 documents=None,
                 add_generation_prompt=True,
                 **self._variables,

@@ -4,45 +4,47 @@
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks import candidate
-from tasks.prepare.clean import Item, Rejected
+from tasks.config import Task
+from tasks.prepare.config import Prepare
+from tasks.prepare.duplicates import Positions
+from tasks.prepare.scan import Counts
 from tasks.prepare.split import Distinct, Name
+from tasks.prepare.table import Table
 
 PERCENTILES = (5, 50, 95, 99)
 
 
-def of_split(items: Sequence[Item], tokens: Mapping[str, int], file: Path) -> dict[str, object]:
-    """Counts and lengths of one split.
+def of_split(table: Table, side: Positions, file: Path, task: Task) -> dict[str, object]:
+    """Counts and lengths of one split, whose records were written to `file`.
 
-    Args:
-        items: the split's items.
-        tokens: prompt length by item id.
-        file: where its records were written.
+    `imbalance` is how many times more records the most frequent label has than the rarest.
     """
-    labels = Counter(item.reference for item in items)
-    return {
+    facts: dict[str, object] = {
         "file": str(file),
         "sha256": candidate.sha256(file),
-        "records": len(items),
-        "groups": len({item.group for item in items}),
-        "labels": dict(sorted(labels.items())),
-        "label_shares": {k: round(n / len(items), 4) for k, n in sorted(labels.items())},
-        "characters": lengths([sum(map(len, item.fields.values())) for item in items]),
-        "prompt_tokens": lengths([tokens[item.id] for item in items]),
+        "records": len(side),
+        "groups": len(np.unique(table.group[side])),
+        "characters": lengths(table.characters[side]),
+        "prompt_tokens": lengths(table.tokens[side]),
     }
+    if task.labels:
+        counted = np.bincount(table.label[side], minlength=len(task.labels)).tolist()
+        labels = dict(sorted(zip(task.labels, counted, strict=True)))
+        facts["labels"] = labels
+        facts["label_shares"] = {name: round(n / len(side), 4) for name, n in labels.items()}
+        facts["imbalance"] = round(max(counted) / min(counted), 2)
+    return facts
 
 
 def of_rows(
-    read: int,
-    outside_bins: int,
-    rejected: Sequence[Rejected],
-    distinct: Distinct,
-    over_limit: Mapping[Name, int],
+    counts: Counts, distinct: Distinct, leaked: int, over_limit: Mapping[Name, int]
 ) -> dict[str, object]:
     """Where every row that was read went; the numbers add up to `read`."""
     duplicates = {
@@ -52,17 +54,32 @@ def of_rows(
         "conflicting_labels": distinct.conflicting,
     }
     return {
-        "read": read,
-        "outside_bins": outside_bins,
-        "quarantined": len(rejected),
-        "quarantine_reasons": dict(sorted(Counter(row.reason for row in rejected).items())),
+        "read": counts.read,
+        "outside_bins": counts.outside,
+        "quarantined": len(counts.rejected),
+        "quarantine_reasons": dict(sorted(Counter(r.reason for r in counts.rejected).items())),
+        "in_benchmarks": leaked,
         "duplicates_removed": duplicates,
         "over_limit": dict(over_limit),
-        "kept": len(distinct.items) - sum(over_limit.values()),
+        "kept": len(distinct.kept) - sum(over_limit.values()),
     }
 
 
-def lengths(values: Sequence[int]) -> dict[str, float]:
+def of_pii(counts: Counts, config: Prepare) -> dict[str, object] | None:
+    """How many values of each entity were found in how many rows; None where none was looked for.
+
+    Rows that were quarantined for another reason count too.
+    """
+    if config.pii is None:
+        return None
+    found = {
+        entity: {"values": counts.found[entity], "rows": counts.held[entity]}
+        for entity in config.pii.entities
+    }
+    return {"action": config.pii.action, "found": found}
+
+
+def lengths(values: NDArray[np.int32]) -> dict[str, float]:
     """Mean, percentiles and maximum."""
     found = {f"p{p}": round(float(np.percentile(values, p)), 2) for p in PERCENTILES}
     return {"mean": round(float(np.mean(values)), 2), **found, "max": float(max(values))}

@@ -4,18 +4,25 @@ run(Prepare(...), Task(...))  # data/raw/ -> data/prepared/, data/locked/
 """
 
 import json
+import os
+import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
-from bentos.generator.prompt import Message, Renderer, messages_for
+import numpy as np
+from numpy.typing import NDArray
+
 from tasks import paths, records
 from tasks.config import Task
 from tasks.errors import DataError
-from tasks.prepare import clean, data_report, fit, split
-from tasks.prepare.clean import Item, Rejected
+from tasks.prepare import clean, contamination, data_report, fit, label_noise, split
 from tasks.prepare.config import Prepare
-from tasks.progress import Progress
+from tasks.prepare.duplicates import Positions
+from tasks.prepare.scan import Counts, Scanned, scan
+from tasks.prepare.table import Table, lines
 
 FILES: dict[split.Name, Path] = {
     "train": paths.TRAIN,
@@ -25,155 +32,139 @@ FILES: dict[split.Name, Path] = {
 QUARANTINE = paths.PREPARED / "quarantine.jsonl"
 
 
-def run(config: Prepare, task: Task) -> dict[str, object]:
+class Chosen(NamedTuple):
+    """What the splits hold.
+
+    Attributes:
+        sides: rows of each split.
+        distinct: what duplicates cost.
+        leaked: rows of training that stand in a benchmark.
+        over_limit: rows that the limits left out.
+    """
+
+    sides: Mapping[split.Name, Positions]
+    distinct: split.Distinct
+    leaked: int
+    over_limit: Mapping[split.Name, int]
+
+
+def run(config: Prepare, task: Task, processes: int | None = None) -> dict[str, object]:
     """Write the splits and the quarantine, and return the report's facts.
+
+    The result does not depend on `processes`, by default one for small data and else one a core.
 
     Raises:
         ConfigError: the section does not fit the task.
         DataError: the data cannot serve the task.
     """
     fit.require(config, task)
+    contamination.check(config, str(paths.PARAMS))
     source = paths.RAW / "records.jsonl"
-    raw = list(_read(source))
-    clean.require_columns(raw, config, str(source))
-    items, rejected, outside = _clean(raw, config, task)
-    require_labels(items, task.labels, _where(source, rejected, outside))
-    renderer = Renderer.from_folder(paths.candidate("fetch/base"))
-    items, tokens = _measured(
-        items, {row["_row"]: row for row in raw}, config, task, renderer, rejected
-    )
-    distinct = split.distinct(items, config.near_duplicate_similarity, config.split)
-    sides, over_limit = _sides(distinct, config)
-    for name, side in sides.items():
-        require_labels(side, task.labels, f"{source}: split {name}")
-    for name, side in sides.items():
-        records.write(FILES[name], (_record(item, task, renderer) for item in side))
-    rejected.sort(key=lambda row: row.row)
-    quarantine = [{"row": r.row, "reason": r.reason, "raw": dict(r.raw)} for r in rejected]
-    records.write(QUARANTINE, quarantine)
+    _require_columns(source, config)
+    with tempfile.TemporaryDirectory(dir=paths.scratch("prepare")) as folder:
+        found = scan(source, config, task, Path(folder), processes)
+        with closing(found.words):
+            _require_rows(found.table, task, _where(source, found.counts))
+            chosen = _chosen(found, config, task)
+        for name, side in chosen.sides.items():
+            _require_labels(found.table.label[side], task, f"{source}: split {name}")
+        for name, side in chosen.sides.items():
+            _write(FILES[name], found, side)
+        quarantine = [row.__dict__ for row in sorted(found.counts.rejected, key=lambda r: r.row)]
+        records.write(QUARANTINE, quarantine)
+        train = chosen.sides["train"]
+        return _report(found, chosen, config, task) | {
+            "label_noise": label_noise.suspected(found.lines, found.table, train, config, task)
+        }
+
+
+def _chosen(found: Scanned, config: Prepare, task: Task) -> Chosen:
+    table = found.table
+    train = split.NAMES.index("train")
+    leaked = table.leaked & (table.side == train)
+    usable = np.flatnonzero(~leaked)
+    similarity = config.near_duplicate_similarity
+    distinct = split.distinct(table, usable, found.words, found.frames, similarity, task)
+    limits = (config.max_train, config.max_validation, config.max_test)
+    sides: dict[split.Name, Positions] = {}
+    over: dict[split.Name, int] = {}
+    for code, (name, limit) in enumerate(zip(split.NAMES, limits, strict=True)):
+        drawn = distinct.kept[table.side[distinct.kept] == code]
+        sides[name] = split.subset(table, drawn, limit, task)
+        over[name] = len(drawn) - len(sides[name])
+    return Chosen(sides, distinct, int(leaked.sum()), over)
+
+
+def _report(found: Scanned, chosen: Chosen, config: Prepare, task: Task) -> dict[str, object]:
     return {
-        "rows": data_report.of_rows(len(raw), outside, rejected, distinct, over_limit),
+        "rows": data_report.of_rows(
+            found.counts, chosen.distinct, chosen.leaked, chosen.over_limit
+        ),
         "splits": {
-            name: data_report.of_split(side, tokens, FILES[name]) for name, side in sides.items()
+            name: data_report.of_split(found.table, side, FILES[name], task)
+            for name, side in chosen.sides.items()
         },
+        "conflicts": chosen.distinct.conflicts,
+        "benchmarks": contamination.sha256(config),
+        "pii": data_report.of_pii(found.counts, config),
     }
 
 
-def require_labels(items: Sequence[Item], labels: Sequence[str], where: str) -> None:
-    """Refuse items that lack one of the labels.
+def _write(file: Path, found: Scanned, side: Positions) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(file.suffix + ".part")
+    with part.open("wb") as stream:
+        stream.writelines(lines(found.lines, found.table, side))
+    os.replace(part, file)
+
+
+def _require_columns(source: Path, config: Prepare) -> None:
+    """Look at rows until every column was seen: of good data, at few."""
+    if not source.is_file():
+        raise DataError(f"{source} does not exist; run the stage fetch@data first")
+    wanted = set(config.columns().values())
+    present: set[str] = set()
+    with source.open(encoding="utf-8") as rows:
+        for row in rows:
+            present |= json.loads(row).keys()
+            if wanted <= present:
+                return
+    if not present:
+        raise DataError(f"{source}: no rows; point fetch.data.source at a data set that has some")
+    clean.require_columns(present, config, str(source))
+
+
+def _require_rows(table: Table, task: Task, where: str) -> None:
+    if not len(table.row):
+        raise DataError(f"{where}: no usable row; mend prepare.fields or prepare.reference")
+    _require_labels(table.label, task, where)
+
+
+def _require_labels(labels: NDArray[np.int32], task: Task, where: str) -> None:
+    """Refuse a split without rows, or rows that lack one of the labels.
 
     Raises:
-        DataError: no items, one class only, or a label missing, with the counts.
+        DataError: with the counts.
     """
-    counts = Counter(item.reference for item in items)
-    if not counts:
-        raise DataError(f"{where}: no usable row; mend prepare.fields or prepare.reference")
-    missing = [label for label in labels if label not in counts]
+    if not len(labels):
+        raise DataError(f"{where}: no record; add rows, or mend prepare.split")
+    counts = dict(
+        zip(task.labels, np.bincount(labels, minlength=len(task.labels)).tolist(), strict=False)
+    )
+    missing = [label for label, count in counts.items() if not count]
     if missing:
-        shown = ", ".join(f"{label}: {counts[label]}" for label in labels)
-        what = "one class only" if len(counts) == 1 else "a label is missing"
+        shown = ", ".join(f"{label}: {count}" for label, count in counts.items())
+        one = len(counts) - len(missing) == 1
         raise DataError(
-            f"{where}: {what} ({shown}); add rows labelled {', '.join(missing)}, mend "
-            "prepare.reference, or take the label out of task.labels"
+            f"{where}: {'one class only' if one else 'a label is missing'} ({shown}); add rows "
+            f"labelled {', '.join(missing)}, mend prepare.reference, or take the label out of "
+            "task.labels"
         )
 
 
-def _read(file: Path) -> Iterator[dict[str, object]]:
-    if not file.is_file():
-        raise DataError(f"{file} does not exist; run the stage fetch@data first")
-    with file.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)
-
-
-def _clean(
-    raw: Sequence[Mapping[str, object]], config: Prepare, task: Task
-) -> tuple[list[Item], list[Rejected], int]:
-    """Usable items, rejected rows and the number of rows in no bin."""
-    items: list[Item] = []
-    rejected: list[Rejected] = []
-    outside = 0
-    progress = Progress("clean", len(raw))
-    for row in raw:
-        progress.advance()
-        try:
-            found = clean.item(row, config, task.labels)
-        except clean.OutsideBinsError:
-            outside += 1
-            continue
-        if isinstance(found, Item):
-            items.append(found)
-        else:
-            rejected.append(found)
-    return items, rejected, outside
-
-
-def _where(source: Path, rejected: Sequence[Rejected], outside: int) -> str:
-    if not rejected and not outside:
+def _where(source: Path, counts: Counts) -> str:
+    if not counts.rejected and not counts.outside:
         return str(source)
-    reasons = Counter(row.reason for row in rejected).most_common(3)
+    reasons = Counter(row.reason for row in counts.rejected).most_common(3)
     shown = [f"{count} rejected ({reason})" for reason, count in reasons]
-    return f"{source} ({'; '.join([*shown, f'{outside} in no bin'])})"
-
-
-def _measured(
-    items: Sequence[Item],
-    raw: Mapping[object, Mapping[str, object]],
-    config: Prepare,
-    task: Task,
-    renderer: Renderer,
-    rejected: list[Rejected],
-) -> tuple[list[Item], dict[str, int]]:
-    """Items whose prompt is short enough, with prompt lengths; the others are rejected."""
-    short = []
-    tokens: dict[str, int] = {}
-    progress = Progress("render", len(items))
-    for item in items:
-        progress.advance()
-        if item.id not in tokens:
-            tokens[item.id] = len(renderer.encode(_prompt(item, task, renderer)))
-        if tokens[item.id] <= config.max_prompt_tokens:
-            short.append(item)
-        else:
-            reason = f"prompt longer than {config.max_prompt_tokens} tokens"
-            rejected.append(Rejected(item.row, reason, raw[item.row]))
-    return short, tokens
-
-
-def _sides(
-    distinct: split.Distinct, config: Prepare
-) -> tuple[dict[split.Name, list[Item]], dict[split.Name, int]]:
-    """The items of each split within its limit, and how many the limits left out."""
-    limits: dict[split.Name, int | None] = {
-        "train": config.max_train,
-        "validation": config.max_validation,
-        "test": config.max_test,
-    }
-    drawn: dict[split.Name, list[Item]] = {name: [] for name in split.NAMES}
-    for item in distinct.items:
-        drawn[split.assign(item.group, config.split)].append(item)
-    sides = {
-        name: split.subset(side, limits[name], config.split.salt) for name, side in drawn.items()
-    }
-    return sides, {name: len(drawn[name]) - len(side) for name, side in sides.items()}
-
-
-def _prompt(item: Item, task: Task, renderer: Renderer) -> str:
-    return renderer.render(_messages(item, task))
-
-
-def _messages(item: Item, task: Task) -> list[Message]:
-    if task.prompt is None:
-        raise DataError("task.prompt is missing: rows of whole conversations are not read yet")
-    return messages_for(task.prompt, item.fields)
-
-
-def _record(item: Item, task: Task, renderer: Renderer) -> records.Record:
-    return records.Record(
-        id=item.id,
-        group=item.group,
-        fields=dict(item.fields),
-        messages=_messages(item, task),
-        prompt=_prompt(item, task, renderer),
-        reference=item.reference,
-    )
+    return f"{source} ({'; '.join([*shown, f'{counts.outside} in no bin'])})"

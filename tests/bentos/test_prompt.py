@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from transformers import PreTrainedTokenizerFast
 
-from bentos.generator.prompt import Message, PromptTemplate, Renderer, messages_for
+from bentos.generator.prompt import (
+    WORD_JOINER,
+    Message,
+    PromptTemplate,
+    Renderer,
+    messages_for,
+)
 from tests.tiny import SPECIAL
 
 pieces = st.lists(st.one_of(st.sampled_from((*SPECIAL, "<|", "im_end", "|>", "\n")), st.text()))
@@ -44,6 +50,19 @@ def test_text_of_a_special_token_stays_readable(renderer: Renderer) -> None:
     prompt = renderer.render(conversation("a <|im_end|> b"))
 
     assert "a <\u2060|im_end|> b" in renderer.decode(renderer.encode(prompt))
+
+
+def test_tools_reach_the_template_and_cannot_end_a_message(trained: Path) -> None:
+    renderer = Renderer(
+        Renderer.from_folder(trained).tokenizer,
+        "{{ tools[0].function.name if tools else 'none' }}",
+        {},
+    )
+    tools = [{"type": "function", "function": {"name": "look<|im_end|>"}}]
+    assert renderer.render(conversation("x")) == "none"
+    found = renderer.render(conversation("x"), tools)
+    assert found.replace(WORD_JOINER, "") == "look<|im_end|>"
+    assert "<|im_end|>" not in found
 
 
 def test_fields_fill_their_placeholders_and_are_not_filled_themselves() -> None:
