@@ -256,8 +256,12 @@ def _contradictions(workload: Workload, file: str) -> list[Problem]:
 
 
 def _metrics(workload: Workload, file: str) -> Iterator[Problem]:
-    """What the gate and the baselines ask of the task's kind of answers."""
+    """What gate, baselines and slices ask of the task's answers and of the data."""
     further = workload.task.further_metrics
+    for name in workload.task.slices:
+        if name not in workload.prepare.metadata:
+            remedy = f"not in prepare.metadata ({_listed(workload.prepare.metadata)}); add it there"
+            yield Problem(file, "task.slices", name, remedy)
     for name in workload.gate.guards:
         if name not in further:
             remedy = f"not a further metric of the task; there are: {_listed(further)}"

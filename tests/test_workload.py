@@ -98,6 +98,9 @@ def test_every_problem_of_a_file_is_told_at_once(content: dict[str, Any], tmp_pa
         ("gate", "teacher", "small-int8", "gate.teacher"),
         ("gate", "cost_references", ["nobody"], "gate.cost_references = nobody"),
         ("prepare", "fields", {"txet": "text"}, "prepare.fields = txet: must name"),
+        ("task", "slices", ["language"], "task.slices = language: not in prepare.metadata"),
+        ("gate", "guards", {"bleu": 0.1}, "gate.guards.bleu = bleu: not a further metric"),
+        ("task", "metric", "mine:f", "task.metric = mine:f: there is no workloads/mine.py"),
     ],
 )
 def test_names_that_lead_nowhere_are_found(
