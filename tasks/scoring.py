@@ -26,12 +26,14 @@ class Answers(NamedTuple):
         predictions: one a record.
         latencies: seconds from request to whole answer, one a record.
         prompt_tokens: read by the model, one a record.
+        completion_tokens: computed for the answer, one a record.
         seconds: from the first request to the last answer.
     """
 
     predictions: list[Prediction]
     latencies: list[float]
     prompt_tokens: list[int]
+    completion_tokens: list[int]
     seconds: float
 
 
@@ -80,8 +82,13 @@ async def _ask(
     done = await asyncio.gather(*(ask(record) for record in records))
     seconds = time.perf_counter() - started
     predictions = [_judge(r, c.text) for r, (c, _) in zip(records, done, strict=True)]
-    tokens = [completion.prompt_tokens for completion, _ in done]
-    return Answers(predictions, [latency for _, latency in done], tokens, seconds)
+    return Answers(
+        predictions,
+        latencies=[latency for _, latency in done],
+        prompt_tokens=[completion.prompt_tokens for completion, _ in done],
+        completion_tokens=[completion.completion_tokens for completion, _ in done],
+        seconds=seconds,
+    )
 
 
 def _judge(record: Record, text: str) -> Prediction:

@@ -54,7 +54,7 @@ def evaluate(
         "role": "baseline",
         "quality": facts.quality(predictions),
         "performance": facts.performance(load),
-        "cost": facts.cost(load.rates, measure.price_per_hour, measure.currency),
+        "cost": facts.cost(load, measure),
         "size_mb": None,
         "model_hash": None,
         "hardware": facts.hardware(),

@@ -11,9 +11,17 @@ from typing import Literal, NamedTuple
 
 from tasks import candidate as lineage
 from tasks import candidates_table, intervals, paths, records
-from tasks.candidates_table import Difference, Evaluation, GateReport, LockedTest, Quality, Side
+from tasks.candidates_table import (
+    Difference,
+    Evaluation,
+    GateReport,
+    Ledger,
+    LockedTest,
+    Quality,
+    Side,
+)
 from tasks.errors import DataError
-from tasks.gate import selection, verdict
+from tasks.gate import savings, selection, verdict
 from tasks.gate.config import GateConfig
 from tasks.gate.pairing import pair
 from tasks.gate.selection import Evaluated, Selection
@@ -114,11 +122,16 @@ def _judged(
     pairs = pair(teacher.name, answers[teacher.name], candidate.name, answers[candidate.name])
     judgement = verdict.judge(pairs, config)
     references = (config.teacher, *config.cost_references)
+    ledger = savings.ledger(teacher, candidate, config)
     return GateReport(
         workload=run.workload,
         budget=run.budget,
         verdict=judgement.verdict,
-        reasons=(*judgement.reasons, _cost_reason(teacher, candidate, config)),
+        reasons=(
+            *judgement.reasons,
+            savings.words(ledger),
+            _cost_reason(ledger, config),
+        ),
         chosen=candidate.name,
         teacher=_side(teacher, _quality(answers[teacher.name], config), "test"),
         candidate=_side(candidate, _quality(answers[candidate.name], config), "test"),
@@ -128,7 +141,7 @@ def _judged(
             **judgement.difference._asdict(),
         ),
         margin=config.margin,
-        cost_ratio=_cost(candidate) / _cost(teacher),
+        cost_ratio=ledger.ratio.value,
         max_cost_ratio=config.max_cost_ratio,
         cost_ratios={
             name: _cost(run.evaluated[name].report) / _cost(candidate) for name in references
@@ -138,6 +151,7 @@ def _judged(
         test=LockedTest(n=pairs.n, sha256=lineage.sha256(run.locked_test)),
         data_hash=run.data_hash,
         considered=selected.considered,
+        ledger=ledger,
     )
 
 
@@ -169,13 +183,13 @@ def _cost(report: Evaluation) -> float:
     return report.cost.per_1000_requests.value
 
 
-def _cost_reason(teacher: Evaluation, candidate: Evaluation, config: GateConfig) -> str:
-    currency, money = candidate.cost.currency, candidates_table.money
-    times, limit = _cost(teacher) / _cost(candidate), 1 / config.max_cost_ratio
+def _cost_reason(ledger: Ledger, config: GateConfig) -> str:
+    currency, money = ledger.currency, candidates_table.money
+    times, limit = 1 / ledger.ratio.value, 1 / config.max_cost_ratio
     return (
-        f"1,000 requests cost {currency} {money(_cost(candidate))} with the candidate and "
-        f"{currency} {money(_cost(teacher))} with the teacher: {times:.1f} times cheaper, and at "
-        f"least {limit:.1f} times is asked"
+        f"1,000 requests cost {currency} {money(ledger.net_per_1000)} with the candidate and "
+        f"{currency} {money(ledger.teacher_per_1000)} with the teacher: {times:.1f} times cheaper, "
+        f"and at least {limit:.1f} times is asked"
     )
 
 
