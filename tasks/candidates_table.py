@@ -71,6 +71,7 @@ class Performance(Facts):
     concurrency: int | None = None
     repeats: int | None = None
     requests: int | None = None
+    through: str = "engine"
     requests_per_second: Span
     latency_ms: Latency
     load_curve: tuple[LoadPoint, ...] = ()

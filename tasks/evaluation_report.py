@@ -37,6 +37,7 @@ class Load(NamedTuple):
         tokens_per_request: read and written, on average; 0 where nothing is tokenized.
         watt_hours: that all requests together took; None where the machine does not tell.
         curve: other loads that were tried.
+        through: what was asked: "engine", or "service" over HTTP.
     """
 
     concurrency: int
@@ -47,6 +48,7 @@ class Load(NamedTuple):
     tokens_per_request: float = 0.0
     watt_hours: float | None = None
     curve: Sequence[Point] = ()
+    through: str = "engine"
 
 
 def quality(predictions: Sequence[Prediction]) -> dict[str, Any]:
@@ -63,6 +65,7 @@ def performance(load: Load) -> dict[str, Any]:
     return {
         "concurrency": load.concurrency,
         "repeats": len(load.rates),
+        "through": load.through,
         "requests": len(load.latencies),
         "requests_per_second": intervals.mean(load.rates)._asdict(),
         "latency_ms": _latency(load.latencies),
@@ -76,8 +79,7 @@ def performance(load: Load) -> dict[str, Any]:
             for point in load.curve
         ],
         "prompt_tokens_per_second": None if tokens is None else round(tokens, 1),
-        # Linux counts the peak in KiB.
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1),
+        "peak_memory_mb": round(_peak_bytes() / 1e6, 1),
         "load_seconds": round(load.load_seconds, 2),
     }
 
@@ -143,6 +145,13 @@ def _service_level(load: Load, measure: MeasureConfig) -> dict[str, Any]:
         "met": within(load.latencies, measure.p95_ms),
         "concurrency": load.concurrency,
     }
+
+
+def _peak_bytes() -> int:
+    """Of this process or, where a server that has ended was asked, of that one if it had more."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    # Linux counts the peak in KiB.
+    return 1024 * max(resource.getrusage(kind).ru_maxrss for kind in kinds)
 
 
 def _cpu_model() -> str:

@@ -4,7 +4,7 @@ measure: {concurrency: 16, repeats: 3, seconds: 4, price_per_hour: 0.08}
 measure: {concurrency: 16, load_curve: [1, 4, 32], p95_ms: 500, price_per_hour: 0.08}
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,11 @@ Concurrency = Annotated[int, Field(ge=1, le=1024)]
 class MeasureConfig(Config):
     """The load and the machine's price."""
 
+    through: Literal["service", "engine"] = Field(
+        default="engine",
+        description="What is asked. service: the Bento's, over HTTP, which is part of what a "
+        "request costs; engine: the engine alone.",
+    )
     concurrency: Concurrency = Field(
         default=16, description="Requests in flight; the load that is priced, without p95_ms."
     )

@@ -7,7 +7,7 @@ Evaluation and gate use the same engine, prompts and decoding as the Bento.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,30 +56,33 @@ def answer_all(
         progress_label: names the work in progress lines.
     """
     renderer = Renderer.from_folder(folder)
-    return asyncio.run(_ask(engine, renderer, records, decoding, concurrency, progress_label))
+
+    async def complete(record: Record) -> Completion:
+        return await engine.complete(prompt_ids(record, renderer), decoding)
+
+    return asyncio.run(ask(complete, records, concurrency, progress_label))
 
 
-async def _ask(
-    engine: Engine,
-    renderer: Renderer,
+async def ask(
+    complete: Callable[[Record], Awaitable[Completion]],
     records: Sequence[Record],
-    decoding: Decoding,
     concurrency: int,
     progress_label: str,
 ) -> Answers:
+    """Keep `concurrency` calls of `complete` in flight until all records are answered."""
     progress = Progress(progress_label, len(records))
     free = asyncio.Semaphore(concurrency)
     started = time.perf_counter()
 
-    async def ask(record: Record) -> tuple[Completion, float]:
+    async def one(record: Record) -> tuple[Completion, float]:
         async with free:
             sent = time.perf_counter()
-            completion = await engine.complete(prompt_ids(record, renderer), decoding)
+            completion = await complete(record)
             latency = time.perf_counter() - sent
         progress.advance()
         return completion, latency
 
-    done = await asyncio.gather(*(ask(record) for record in records))
+    done = await asyncio.gather(*(one(record) for record in records))
     seconds = time.perf_counter() - started
     predictions = [_judge(r, c.text) for r, (c, _) in zip(records, done, strict=True)]
     return Answers(

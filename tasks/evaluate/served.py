@@ -1,4 +1,4 @@
-"""Quality and cost of one candidate in the engine that serves it.
+"""Quality and cost of one candidate in the engine or the service that serves it.
 
     python -m tasks.evaluate small-int8
 
@@ -10,9 +10,10 @@ so prompts are as long as the workload's.
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from bentos.generator.engine import load_engine
 from tasks import candidate, paths, records
@@ -21,6 +22,7 @@ from tasks.config import Task
 from tasks.energy import Meter
 from tasks.errors import DataError
 from tasks.evaluate.config import EntryConfig
+from tasks.evaluate.service import Service
 from tasks.measure import MeasureConfig
 from tasks.records import Prediction, Record
 from tasks.scoring import Answers, answer_all
@@ -41,21 +43,29 @@ def evaluate(
     shares = split(rows, measure.repeats)
     folder = paths.candidate(entry.candidate)
     started = time.perf_counter()
-    engine = load_engine(entry.engine, folder)
-    load_seconds = time.perf_counter() - started
-
-    def ask(asked: Sequence[Record], concurrency: int) -> Answers:
-        return answer_all(
-            engine, folder, asked, task.decoding(), concurrency, progress_label=f"evaluate:{name}"
-        )
-
-    try:
+    with _asked(name, entry, measure, task) as ask:
+        load_seconds = time.perf_counter() - started
         # The first requests also pay for memory and kernels that all later ones share.
         ask(rows[: measure.warmup_requests], measure.concurrency)
         predictions, load = priced(ask, rows, shares, measure, load_seconds)
-    finally:
-        engine.close()
     return predictions, _report(name, entry, folder, predictions, load, measure)
+
+
+@contextmanager
+def _asked(name: str, entry: EntryConfig, measure: MeasureConfig, task: Task) -> Iterator[Ask]:
+    """The candidate, loaded and ready to be asked."""
+    folder, label = paths.candidate(entry.candidate), f"evaluate:{name}"
+    match measure.through:
+        case "service":
+            with Service(folder, entry.engine, task) as service:
+                yield lambda rows, load: service.answer_all(rows, load, label)
+        case "engine":
+            with closing(load_engine(entry.engine, folder)) as engine:
+                yield lambda rows, load: answer_all(
+                    engine, folder, rows, task.decoding(), load, label
+                )
+        case _:
+            assert_never(measure.through)
 
 
 def priced(
@@ -75,7 +85,9 @@ def priced(
     for concurrency in _wanted(curve, measure):
         meter = Meter()
         measured = [_repeat(ask, share, concurrency, measure.seconds) for share in shares]
-        load = _load(measured, concurrency, load_seconds, meter.watt_hours(), curve)
+        load = _load(measured, concurrency, load_seconds, meter.watt_hours(), curve)._replace(
+            through=measure.through
+        )
         if facts.within(load.latencies, measure.p95_ms):
             break
     return [p for repeat in measured for p in repeat[0].predictions], load

@@ -112,6 +112,12 @@ def _incomparable(teacher: Evaluation, candidate: Evaluation) -> list[str]:
             )
             + "): evaluate both on the machine that is to serve"
         )
+    ways = candidate.performance.through, teacher.performance.through
+    if ways[0] != ways[1]:
+        found.append(
+            f"it was asked through the {ways[0]} and the teacher through the {ways[1]}, so that "
+            "one price includes HTTP and the other does not: evaluate both again"
+        )
     one, other = _asked(candidate.cost.service_level), _asked(teacher.cost.service_level)
     loads = candidate.performance.concurrency, teacher.performance.concurrency
     # With a service level each is priced at the highest load that keeps to it.
