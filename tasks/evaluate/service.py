@@ -34,6 +34,8 @@ HOST = "127.0.0.1"
 NAME = "evaluated"
 SECONDS_TO_START = 120
 SECONDS_TO_END = 20
+REFUSAL = "cannot serve:"
+"""What the service says when it cannot use the model."""
 CODE = Path(__file__).parents[2]
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -99,14 +101,20 @@ class Service:
 
     def _wait(self) -> None:
         until = time.monotonic() + SECONDS_TO_START
-        while time.monotonic() < until and self._process.poll() is None:
+        while time.monotonic() < until and self._process.poll() is None and not self._refused():
             try:
                 urlopen(f"http://{HOST}:{self._port}/readyz", timeout=5).close()
                 return
             except (URLError, OSError):
                 time.sleep(0.1)
-        said = self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        raise ModelError(f"the service did not start within {SECONDS_TO_START} s: {said}")
+        raise ModelError(f"the service did not start: {self._said()[-2000:]}")
+
+    def _refused(self) -> bool:
+        """BentoML starts a worker again and again, even one that said why it never will."""
+        return REFUSAL in self._said()
+
+    def _said(self) -> str:
+        return self._log.read_text(encoding="utf-8", errors="replace")
 
     def _end(self) -> None:
         self._process.terminate()
