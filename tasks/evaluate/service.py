@@ -17,10 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from urllib.error import URLError
 from urllib.request import urlopen
+
+import psutil
 
 from bentos.generator import serving
 from bentos.generator.engine import Completion, Kind
@@ -117,12 +120,16 @@ class Service:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def _end(self) -> None:
+        workers = _children(self._process.pid)
         self._process.terminate()
         try:
             self._process.wait(SECONDS_TO_END)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
         self._scratch.cleanup()
 
 
@@ -159,6 +166,13 @@ def _start(model: Path, port: int, log: Path) -> "subprocess.Popen[bytes]":
             stdout=sink,
             stderr=sink,
         )
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _free_port() -> int:
