@@ -189,7 +189,8 @@ def _evaluation(name: str, role: Role) -> Evaluation:
             },
             "cost": {
                 "price_per_hour": 1.0,
-                "per_1000_requests": {"value": cost, "low": None, "high": None},
+                "per_1000_requests": {"value": cost, "low": cost, "high": cost},
+                "repeats": [cost, cost],
             },
         }
     )

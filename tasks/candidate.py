@@ -1,15 +1,19 @@
 """A candidate's lineage, kept beside its weights as candidate.json.
 
 {"name": "finetune/lora", "parent": "fetch/base", "stage": "finetune", "variant": "lora",
- "params_sha256": "…", "data_sha256": "…", "commit": "…"}
+ "params_sha256": "…", "data_sha256": "…", "commit": "…",
+ "machine_seconds": {"fetch/base": 21.4, "finetune/lora": 95.0}}
 """
 
 import hashlib
 import json
 import shutil
 import subprocess
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
 from pydantic import BaseModel, ConfigDict
 
 from tasks import paths
@@ -29,7 +33,12 @@ NOT_SERVED = ("adapter", FILE, paths.REPORT)
 
 
 class Candidate(BaseModel):
-    """Where a model came from."""
+    """Where a model came from.
+
+    Attributes:
+        machine_seconds: wall time of the processes that made it and all that it is made from, by
+            what each made. What a crash threw away is not counted.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,12 +49,21 @@ class Candidate(BaseModel):
     params_sha256: str
     data_sha256: str | None
     commit: str | None
+    machine_seconds: dict[str, float] = {}
 
 
 def describe(
-    name: str, parent: str | None, config: BaseModel, data: Path | None = None
+    name: str,
+    parent: str | None,
+    config: BaseModel,
+    data: Path | None = None,
+    also: Mapping[str, float] | None = None,
 ) -> Candidate:
-    """The lineage of `name`, made from `parent` with `config` on the file `data`."""
+    """The lineage of `name`, made from `parent` with `config` on the file `data`.
+
+    Called when it is made: a stage is a process, so that process's age is the time it took. `also`
+    is machine time of other things that it was made with, in seconds.
+    """
     stage, variant = name.split("/")
     encoded = json.dumps(config.model_dump(mode="json"), sort_keys=True).encode()
     return Candidate(
@@ -56,7 +74,20 @@ def describe(
         params_sha256=hashlib.sha256(encoded).hexdigest(),
         data_sha256=sha256(data) if data else None,
         commit=_commit(),
+        machine_seconds={
+            **(machine_seconds(paths.candidate(parent)) if parent else {}),
+            **(also or {}),
+            name: round(time.time() - psutil.Process().create_time(), 1),
+        },
     )
+
+
+def machine_seconds(folder: Path) -> dict[str, float]:
+    """Machine time in the lineage of the candidate in `folder`; empty where it has none."""
+    file = folder / FILE
+    if not file.is_file():
+        return {}
+    return Candidate.model_validate_json(file.read_bytes()).machine_seconds
 
 
 def write(candidate: Candidate) -> None:

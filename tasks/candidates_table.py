@@ -112,25 +112,54 @@ class Latency(Facts):
     p95: float
 
 
+class LoadPoint(Facts):
+    """What the engine did at another number of requests in flight, tried briefly."""
+
+    concurrency: int
+    requests: int
+    requests_per_second: Span
+    latency_ms: Latency
+
+
 class Performance(Facts):
     """What the engine did under load; every figure is a timing or a memory reading."""
 
     concurrency: int | None = None
     repeats: int | None = None
     requests: int | None = None
+    through: str = "engine"
     requests_per_second: Span
     latency_ms: Latency
+    load_curve: tuple[LoadPoint, ...] = ()
     prompt_tokens_per_second: float | None = None
     peak_memory_mb: float | None = None
     load_seconds: float | None = None
 
 
+class ServiceLevel(Facts):
+    """Milliseconds within which 95% of requests are answered: asked, and measured when priced."""
+
+    p95_ms_asked: float | None
+    p95_ms_measured: float
+    met: bool
+    concurrency: int
+
+
 class Cost(Facts):
-    """Price per machine hour divided by measured throughput."""
+    """Price per machine hour divided by measured throughput.
+
+    `repeats` are the prices of 1,000 requests of which `per_1000_requests` is the mean. Energy is
+    None where the machine does not tell it.
+    """
 
     currency: str = "USD"
     price_per_hour: float
     per_1000_requests: Span
+    repeats: tuple[float, ...] = ()
+    tokens_per_request: float | None = None
+    per_million_tokens: Span | None = None
+    energy_wh_per_1000_requests: Span | None = None
+    service_level: ServiceLevel | None = None
 
 
 class Evaluation(Facts):
@@ -148,6 +177,7 @@ class Evaluation(Facts):
     size_mb: float | None = None
     model_hash: str | None = None
     hardware: dict[str, str | float | int | None] = {}
+    machine_seconds: dict[str, float] = {}
 
 
 class Side(Facts):
@@ -190,6 +220,36 @@ class Considered(Facts):
     cost_per_1000: float
     cost_ratio: float
     decision: str
+
+
+class Ledger(Facts):
+    """What taking the candidate instead of the teacher costs and saves, in `currency`.
+
+    Prices named per_1000 are of 1,000 requests. The candidate's net price adds to its own what the
+    router and the judge take and what the teacher takes for `escalation_share` of all requests.
+    `one_time` is what was spent once: `machine_price` for the time in `machine_seconds` (by what
+    was made), and `labels_price` for labels that were bought. `ratio` is net price / teacher's,
+    with its interval over repeats.
+    """
+
+    currency: str
+    teacher_per_1000: float
+    candidate_per_1000: float
+    router_per_1000: float
+    judge_per_1000: float
+    escalation_share: float
+    fallback_per_1000: float
+    net_per_1000: float
+    saving_per_1000: float
+    ratio: Span
+    machine_seconds: dict[str, float]
+    machine_price: float
+    labels_price: float
+    one_time: float
+    break_even_requests: int | None
+    requests_per_month: float | None
+    months_to_break_even: float | None
+    notes: tuple[str, ...]
 
 
 class LockedTest(Facts):
@@ -243,6 +303,7 @@ class GateReport(Facts):
     judge: JudgeSummary | None = None
     champion: Side | None = None
     champion_difference: Difference | None = None
+    ledger: Ledger | None = None
 
 
 class TableRow(Facts):

@@ -12,13 +12,21 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from tasks import intervals, slices
+from tasks import intervals, ledger, slices
 from tasks.config import Task
+from tasks.measure import MeasureConfig
 from tasks.metrics import choose as metrics
 from tasks.records import Prediction
 
 CONFIDENCE = 0.95
-REQUESTS_PRICED = 1000
+
+
+class Point(NamedTuple):
+    """One load of the load curve: requests in flight, how fast, and latencies in seconds."""
+
+    concurrency: int
+    rate: float
+    latencies: Sequence[float]
 
 
 class Load(NamedTuple):
@@ -30,6 +38,10 @@ class Load(NamedTuple):
         latencies: seconds, one a request.
         prompt_tokens_per_second: over all repeats; None where nothing is tokenized.
         load_seconds: from nothing to ready.
+        tokens_per_request: read and written, on average; 0 where nothing is tokenized.
+        watt_hours: that all requests together took; None where the machine does not tell.
+        curve: other loads that were tried.
+        through: what was asked: "engine", or "service" over HTTP.
     """
 
     concurrency: int
@@ -37,6 +49,10 @@ class Load(NamedTuple):
     latencies: Sequence[float]
     prompt_tokens_per_second: float | None
     load_seconds: float
+    tokens_per_request: float = 0.0
+    watt_hours: float | None = None
+    curve: Sequence[Point] = ()
+    through: str = "engine"
 
 
 def quality(predictions: Sequence[Prediction], task: Task) -> dict[str, Any]:
@@ -67,29 +83,42 @@ def performance(load: Load) -> dict[str, Any]:
     return {
         "concurrency": load.concurrency,
         "repeats": len(load.rates),
+        "through": load.through,
         "requests": len(load.latencies),
         "requests_per_second": intervals.mean(load.rates)._asdict(),
-        "latency_ms": {
-            "p50": round(1000 * percentile(load.latencies, 0.50), 2),
-            "p95": round(1000 * percentile(load.latencies, 0.95), 2),
-        },
+        "latency_ms": _latency(load.latencies),
+        "load_curve": [
+            {
+                "concurrency": point.concurrency,
+                "requests": len(point.latencies),
+                "requests_per_second": {"value": point.rate},
+                "latency_ms": _latency(point.latencies),
+            }
+            for point in load.curve
+        ],
         "prompt_tokens_per_second": None if tokens is None else round(tokens, 1),
-        # Linux counts the peak in KiB.
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1),
+        "peak_memory_mb": round(_peak_bytes() / 1e6, 1),
         "load_seconds": round(load.load_seconds, 2),
     }
 
 
-def cost(rates: Sequence[float], price_per_hour: float, currency: str) -> dict[str, Any]:
-    """Price of 1,000 requests on a machine that does nothing else, with its interval.
+def cost(load: Load, measure: MeasureConfig) -> dict[str, Any]:
+    """Prices of 1,000 requests and a million tokens on a machine that does nothing else.
 
-    The interval is that of the mean cost over repeats.
+    Intervals are those of the mean price over repeats. Prices of single repeats are kept, so that
+    two models' prices can be compared with an interval.
     """
-    prices = [price_per_hour / 3600 / rate * REQUESTS_PRICED for rate in rates]
+    prices = ledger.per_1000(load.rates, measure.price_per_hour)
+    tokens = ledger.per_million_tokens(prices, load.tokens_per_request)
     return {
-        "currency": currency,
-        "price_per_hour": price_per_hour,
+        "currency": measure.currency,
+        "price_per_hour": measure.price_per_hour,
         "per_1000_requests": intervals.mean(prices)._asdict(),
+        "repeats": prices,
+        "tokens_per_request": round(load.tokens_per_request, 2),
+        "per_million_tokens": tokens._asdict() if tokens else None,
+        "energy_wh_per_1000_requests": _energy(load),
+        "service_level": _service_level(load, measure),
     }
 
 
@@ -107,6 +136,40 @@ def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least `share` of all values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def within(latencies: Sequence[float], p95_ms: float | None) -> bool:
+    """Whether latencies in seconds keep to a service level; always, where there is none."""
+    return p95_ms is None or 1000 * percentile(latencies, 0.95) <= p95_ms
+
+
+def _latency(latencies: Sequence[float]) -> dict[str, float]:
+    return {
+        "p50": round(1000 * percentile(latencies, 0.50), 2),
+        "p95": round(1000 * percentile(latencies, 0.95), 2),
+    }
+
+
+def _energy(load: Load) -> dict[str, float] | None:
+    if load.watt_hours is None:
+        return None
+    return {"value": load.watt_hours / len(load.latencies) * ledger.REQUESTS}
+
+
+def _service_level(load: Load, measure: MeasureConfig) -> dict[str, Any]:
+    return {
+        "p95_ms_asked": measure.p95_ms,
+        "p95_ms_measured": _latency(load.latencies)["p95"],
+        "met": within(load.latencies, measure.p95_ms),
+        "concurrency": load.concurrency,
+    }
+
+
+def _peak_bytes() -> int:
+    """Of this process or, where a server that has ended was asked, of that one if it had more."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    # Linux counts the peak in KiB.
+    return 1024 * max(resource.getrusage(kind).ru_maxrss for kind in kinds)
 
 
 def _cpu_model() -> str:

@@ -7,11 +7,10 @@ Evaluation and gate use the same engine, prompts and decoding as the Bento.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bentos.generator.decoding import Decoding
 from bentos.generator.engine import Completion, Engine
 from bentos.generator.prompt import Renderer
 from tasks.config import Task
@@ -28,12 +27,14 @@ class Answers(NamedTuple):
         predictions: one a record.
         latencies: seconds from request to whole answer, one a record.
         prompt_tokens: read by the model, one a record.
+        completion_tokens: computed for the answer, one a record.
         seconds: from the first request to the last answer.
     """
 
     predictions: list[Prediction]
     latencies: list[float]
     prompt_tokens: list[int]
+    completion_tokens: list[int]
     seconds: float
 
 
@@ -55,45 +56,45 @@ def answer_all(
         concurrency: requests in flight, 1 or more.
         progress_label: names the work in progress lines.
     """
-    # Before any request: a metric of the user's own may not be there.
-    score = scorer(task.primary_metric, task)
-    renderer = Renderer.from_folder(folder)
-    done, seconds = asyncio.run(
-        _ask(engine, renderer, records, task.decoding(), concurrency, progress_label)
-    )
-    return Answers(
-        [
-            _judge(record, found.text, score)
-            for record, (found, _) in zip(records, done, strict=True)
-        ],
-        [latency for _, latency in done],
-        [found.prompt_tokens for found, _ in done],
-        seconds,
-    )
+    renderer, decoding = Renderer.from_folder(folder), task.decoding()
+
+    async def complete(record: Record) -> Completion:
+        return await engine.complete(prompt_ids(record, renderer), decoding)
+
+    return asyncio.run(ask(complete, records, task, concurrency, progress_label))
 
 
-async def _ask(
-    engine: Engine,
-    renderer: Renderer,
+async def ask(
+    complete: Callable[[Record], Awaitable[Completion]],
     records: Sequence[Record],
-    decoding: Decoding,
+    task: Task,
     concurrency: int,
     progress_label: str,
-) -> tuple[list[tuple[Completion, float]], float]:
+) -> Answers:
+    """Keep `concurrency` calls of `complete` in flight until all records are answered."""
+    # Before any request: a metric of the user's own may not be there.
+    score = scorer(task.primary_metric, task)
     progress = Progress(progress_label, len(records))
     free = asyncio.Semaphore(concurrency)
     started = time.perf_counter()
 
-    async def ask(record: Record) -> tuple[Completion, float]:
+    async def one(record: Record) -> tuple[Completion, float]:
         async with free:
             sent = time.perf_counter()
-            completion = await engine.complete(prompt_ids(record, renderer), decoding)
+            completion = await complete(record)
             latency = time.perf_counter() - sent
         progress.advance()
         return completion, latency
 
-    done = await asyncio.gather(*(ask(record) for record in records))
-    return done, time.perf_counter() - started
+    done = await asyncio.gather(*(one(record) for record in records))
+    seconds = time.perf_counter() - started
+    return Answers(
+        [_judge(record, c.text, score) for record, (c, _) in zip(records, done, strict=True)],
+        latencies=[latency for _, latency in done],
+        prompt_tokens=[completion.prompt_tokens for completion, _ in done],
+        completion_tokens=[completion.completion_tokens for completion, _ in done],
+        seconds=seconds,
+    )
 
 
 def _judge(record: Record, text: str, score: Score) -> Prediction:

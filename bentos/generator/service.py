@@ -28,7 +28,13 @@ def _app() -> FastAPI:
 app = _app()
 
 
-@bentoml.service(name="generator", workers=1, traffic={"timeout": SECONDS_TO_FIRST_BYTE})
+@bentoml.service(
+    name="generator",
+    workers=1,
+    traffic={"timeout": SECONDS_TO_FIRST_BYTE},
+    # Spans that nobody collects took two fifths of the time that HTTP takes of a request.
+    tracing={"excluded_urls": [".*"]},
+)
 @bentoml.asgi_app(app)
 class Generator:
     """One model behind OpenAI's endpoints and /predict."""

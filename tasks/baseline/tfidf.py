@@ -56,7 +56,7 @@ def evaluate(
         "role": "baseline",
         **facts.quality(predictions, task),
         "performance": facts.performance(load),
-        "cost": facts.cost(load.rates, measure.price_per_hour, measure.currency),
+        "cost": facts.cost(load, measure),
         "size_mb": None,
         "model_hash": None,
         "hardware": facts.hardware(),

@@ -4,6 +4,7 @@ The loss is a mix of the divergence from the teacher's softened answer and the c
 reference. The teacher is never loaded.
 """
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -62,7 +63,8 @@ def distill(name: str, config: DistillConfig) -> dict[str, Any]:
     trainer = _trainer(config, folder, scratch, model, stored)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(scratch)))
     model.save_pretrained(folder)
-    candidate.write(candidate.describe(name, config.parent, config, paths.TRAIN))
+    labelling = {f"label/{config.labels}": _seconds(labels)}
+    candidate.write(candidate.describe(name, config.parent, config, paths.TRAIN, labelling))
     report = {
         "candidate": name,
         "parent": config.parent,
@@ -80,6 +82,12 @@ def distill(name: str, config: DistillConfig) -> dict[str, Any]:
     }
     checkpoints.discard(scratch)
     return report
+
+
+def _seconds(labels: Path) -> float:
+    """Machine time that the labels took; 0 where they come without a report."""
+    file = labels / paths.REPORT
+    return float(json.loads(file.read_bytes())["seconds"]) if file.is_file() else 0.0
 
 
 def check_tokenizer(stored: logits.StoredLogits, student: Path) -> None:

@@ -1,27 +1,34 @@
-"""Quality and cost of one candidate in the engine that serves it.
+"""Quality and cost of one candidate in the engine or the service that serves it.
 
     python -m tasks.evaluate small-int8
 
 One pass over the validation rows gives both: answers for quality; and throughput, measured once
 for each of `repeats` equal shares of the rows, for cost. A share that a fast model answers in less
-than `seconds` is asked again: a second of a busy machine says little.
+than `seconds` is asked again: a second of a busy machine says little. Rows are asked as they are,
+so prompts are as long as the workload's.
 """
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, assert_never
 
 from bentos.generator.engine import load_engine
 from tasks import candidate, paths, records
 from tasks import evaluation_report as facts
 from tasks.config import Task
+from tasks.energy import Meter
 from tasks.errors import DataError
 from tasks.evaluate.config import EntryConfig
+from tasks.evaluate.service import Service
 from tasks.measure import MeasureConfig
 from tasks.records import Prediction, Record
 from tasks.scoring import Answers, answer_all
+
+Ask = Callable[[Sequence[Record], int], Answers]
+"""Asks all rows with so many requests in flight."""
 
 
 def evaluate(
@@ -36,38 +43,60 @@ def evaluate(
     shares = split(rows, measure.repeats)
     folder = paths.candidate(entry.candidate)
     started = time.perf_counter()
-    engine = load_engine(entry.engine, folder)
-    load_seconds = time.perf_counter() - started
-    ask = partial(
-        answer_all,
-        engine,
-        folder,
-        task=task,
-        concurrency=measure.concurrency,
-        progress_label=f"evaluate:{name}",
-    )
-    try:
+    with _asked(name, entry, measure, task) as ask:
+        load_seconds = time.perf_counter() - started
         # The first requests also pay for memory and kernels that all later ones share.
-        warmup = rows[: measure.warmup_requests]
-        ask(warmup)
-        measured = [_repeat(ask, share, measure.seconds) for share in shares]
-    finally:
-        engine.close()
-    predictions = [p for repeat in measured for p in repeat[0].predictions]
-    load = _load(measured, measure, load_seconds)
-    report = {
-        "name": name,
-        "candidate": entry.candidate,
-        "engine": entry.engine,
-        "role": entry.role,
-        **facts.quality(predictions, task),
-        "performance": facts.performance(load),
-        "cost": facts.cost(load.rates, measure.price_per_hour, measure.currency),
-        "size_mb": round(candidate.served_bytes(folder) / 1e6, 2),
-        "model_hash": candidate.sha256(folder),
-        "hardware": facts.hardware(),
-    }
-    return predictions, report
+        ask(rows[: measure.warmup_requests], measure.concurrency)
+        predictions, load = priced(ask, rows, shares, measure, load_seconds)
+    return predictions, _report(name, entry, folder, predictions, load, measure, task)
+
+
+@contextmanager
+def _asked(name: str, entry: EntryConfig, measure: MeasureConfig, task: Task) -> Iterator[Ask]:
+    """The candidate, loaded and ready to be asked."""
+    folder, label = paths.candidate(entry.candidate), f"evaluate:{name}"
+    match measure.through:
+        case "service":
+            with Service(folder, entry.engine, task) as service:
+                yield lambda rows, load: service.answer_all(rows, load, label)
+        case "engine":
+            with closing(load_engine(entry.engine, folder)) as engine:
+                yield lambda rows, load: answer_all(engine, folder, rows, task, load, label)
+        case _:
+            assert_never(measure.through)
+
+
+def priced(
+    ask: Ask,
+    rows: Sequence[Record],
+    shares: Sequence[Sequence[Record]],
+    measure: MeasureConfig,
+    load_seconds: float,
+) -> tuple[list[Prediction], facts.Load]:
+    """Answers and figures at the load that is priced.
+
+    That is `concurrency` or, where a service level is asked, the highest load that keeps to it:
+    in the brief try, and then in the whole measurement. Where none does, it is the lowest.
+    """
+    loads = [load for load in measure.loads if measure.p95_ms or load != measure.concurrency]
+    curve = [_try(ask, rows, load, measure) for load in loads]
+    for concurrency in _wanted(curve, measure):
+        meter = Meter()
+        measured = [_repeat(ask, share, concurrency, measure.seconds) for share in shares]
+        load = _load(measured, concurrency, load_seconds, meter.watt_hours(), curve)._replace(
+            through=measure.through
+        )
+        if facts.within(load.latencies, measure.p95_ms):
+            break
+    return [p for repeat in measured for p in repeat[0].predictions], load
+
+
+def _wanted(curve: Sequence[facts.Point], measure: MeasureConfig) -> list[int]:
+    """Loads that may be priced, the most wanted first."""
+    if measure.p95_ms is None:
+        return [measure.concurrency]
+    allowed = [p.concurrency for p in curve if facts.within(p.latencies, measure.p95_ms)]
+    return sorted(allowed, reverse=True) or [measure.loads[0]]
 
 
 def split(rows: Sequence[Record], shares: int) -> list[Sequence[Record]]:
@@ -85,26 +114,64 @@ def split(rows: Sequence[Record], shares: int) -> list[Sequence[Record]]:
     return [rows[start:end] for start, end in itertools.pairwise(ends)]
 
 
-def _repeat(
-    ask: Callable[[Sequence[Record]], Answers], share: Sequence[Record], seconds: float
-) -> list[Answers]:
-    passes = [ask(share)]
+def _report(
+    name: str,
+    entry: EntryConfig,
+    folder: Path,
+    predictions: Sequence[Prediction],
+    load: facts.Load,
+    measure: MeasureConfig,
+    task: Task,
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "candidate": entry.candidate,
+        "engine": entry.engine,
+        "role": entry.role,
+        **facts.quality(predictions, task),
+        "performance": facts.performance(load),
+        "cost": facts.cost(load, measure),
+        "size_mb": round(candidate.served_bytes(folder) / 1e6, 2),
+        "model_hash": candidate.sha256(folder),
+        "hardware": facts.hardware(),
+        "machine_seconds": candidate.machine_seconds(folder),
+    }
+
+
+def _try(ask: Ask, rows: Sequence[Record], concurrency: int, measure: MeasureConfig) -> facts.Point:
+    """A brief look at one load."""
+    count = max(measure.load_curve_requests, 2 * concurrency)
+    answers = ask(list(itertools.islice(itertools.cycle(rows), count)), concurrency)
+    return facts.Point(concurrency, count / answers.seconds, answers.latencies)
+
+
+def _repeat(ask: Ask, share: Sequence[Record], concurrency: int, seconds: float) -> list[Answers]:
+    passes = [ask(share, concurrency)]
     while sum(answers.seconds for answers in passes) < seconds:
-        passes.append(ask(share))
+        passes.append(ask(share, concurrency))
     return passes
 
 
 def _load(
-    measured: Sequence[Sequence[Answers]], measure: MeasureConfig, load_seconds: float
+    measured: Sequence[Sequence[Answers]],
+    concurrency: int,
+    load_seconds: float,
+    watt_hours: float | None,
+    curve: Sequence[facts.Point],
 ) -> facts.Load:
     passes = list(itertools.chain.from_iterable(measured))
-    tokens = sum(sum(answers.prompt_tokens) for answers in passes)
+    latencies = [latency for answers in passes for latency in answers.latencies]
+    read = sum(sum(answers.prompt_tokens) for answers in passes)
+    written = sum(sum(answers.completion_tokens) for answers in passes)
     return facts.Load(
-        concurrency=measure.concurrency,
+        concurrency=concurrency,
         rates=[_rate(repeat) for repeat in measured],
-        latencies=[latency for answers in passes for latency in answers.latencies],
-        prompt_tokens_per_second=tokens / sum(answers.seconds for answers in passes),
+        latencies=latencies,
+        prompt_tokens_per_second=read / sum(answers.seconds for answers in passes),
         load_seconds=load_seconds,
+        tokens_per_request=(read + written) / len(latencies),
+        watt_hours=watt_hours,
+        curve=curve,
     )
 
 

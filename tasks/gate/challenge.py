@@ -14,10 +14,11 @@ of a single test (intersection-union, Berger 1982, Technometrics 24:295).
 from typing import NamedTuple
 
 from tasks.candidates_table import Difference, Evaluation, Verdict
-from tasks.gate import verdict
+from tasks.gate import savings, verdict
 from tasks.gate.config import GateConfig
 from tasks.gate.pairing import Paired, pair
 from tasks.gate.selection import Evaluated, points
+from tasks.ledger import ratio
 
 
 class Challenge(NamedTuple):
@@ -46,7 +47,10 @@ def lacks(
             f"{config.min_pass_probability:.0%} is asked"
         )
     superior = pairs.pass_probability(test_items, 0.0, config.confidence)
-    if not cheaper(champion.report, candidate.report) and superior < config.min_pass_probability:
+    if (
+        not cheaper(champion.report, candidate.report, config)
+        and superior < config.min_pass_probability
+    ):
         found.append(
             "it is not cheaper than the release in use by more than noise, and its chance of "
             f"being shown better is {superior:.0%}"
@@ -67,7 +71,7 @@ def judge(
         _, *found = no_worse.reasons
         reasons = (told, *found)
         return Challenge(no_worse.verdict, difference, no_worse.required_items, reasons)
-    if cheaper(champion, candidate):
+    if cheaper(champion, candidate, config):
         times = _cost(champion) / _cost(candidate)
         reason = f"{told}, within the margin, and {times:.2f} times cheaper by more than noise"
         return Challenge("pass", difference, None, (reason,))
@@ -77,10 +81,10 @@ def judge(
     return Challenge("fail", difference, None, (reason,))
 
 
-def cheaper(champion: Evaluation, candidate: Evaluation) -> bool:
-    """Whether the intervals of the two prices do not even touch; never from a single repeat."""
-    low, high = champion.cost.per_1000_requests.low, candidate.cost.per_1000_requests.high
-    return low is not None and high is not None and high < low
+def cheaper(champion: Evaluation, candidate: Evaluation, config: GateConfig) -> bool:
+    """Whether the ratio of the two prices is below 1 with its interval over repeats."""
+    found = ratio(savings.repeats(candidate), savings.repeats(champion), config.confidence)
+    return found.high is not None and found.high < 1
 
 
 def _cost(report: Evaluation) -> float:

@@ -24,6 +24,23 @@ class JudgeConfig(Config):
     concurrency: int = Field(default=4, ge=1, le=64, description="Requests in flight.")
 
 
+class LedgerConfig(Config):
+    """What the ledger cannot measure; prices are in the currency of evaluate.measure."""
+
+    escalation_share: float = Field(
+        default=0.0, ge=0, le=1, description="Requests that the teacher answers after all."
+    )
+    router_per_1000: float = Field(default=0.0, ge=0, description="Router, 1,000 requests.")
+    judge_per_1000: float = Field(default=0.0, ge=0, description="Judge, 1,000 requests.")
+    labels_price: float = Field(default=0.0, ge=0, description="Paid to others for labels.")
+    training_price_per_hour: float | None = Field(
+        default=None, gt=0, description="Of the machine that trains; null: the one that serves."
+    )
+    requests_per_month: float | None = Field(
+        default=None, gt=0, description="Expected; tells after how many months a saving pays."
+    )
+
+
 class GateConfig(Config):
     """Limits of the gate, agreed before anything is measured."""
 
@@ -70,6 +87,8 @@ class GateConfig(Config):
     cost_references: tuple[VariantName, ...] = Field(
         default=(), description="Evaluated entries whose cost is set beside the chosen one's."
     )
+
+    ledger: LedgerConfig = LedgerConfig()
 
     @model_validator(mode="after")
     def _guards_have_margins(self) -> "GateConfig":

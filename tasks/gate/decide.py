@@ -15,6 +15,7 @@ from tasks.candidates_table import (
     Difference,
     Evaluation,
     GateReport,
+    Ledger,
     LockedTest,
     Quality,
     Side,
@@ -23,7 +24,7 @@ from tasks.candidates_table import (
 )
 from tasks.config import Task
 from tasks.errors import DataError
-from tasks.gate import challenge, guards, selection, verdict
+from tasks.gate import challenge, guards, savings, selection, verdict
 from tasks.gate.challenge import Challenge
 from tasks.gate.config import GateConfig
 from tasks.gate.pairing import in_order, pair
@@ -158,6 +159,7 @@ def _judged(
     verdicts += ["fail"] if any(part.worse for part in parts) else []
     needed = [judgement.required_items, challenged.required_items if challenged else None]
     references = (config.teacher, *config.cost_references)
+    ledger = savings.ledger(teacher, candidate, config)
     return GateReport(
         workload=run.workload,
         budget=run.budget,
@@ -166,7 +168,8 @@ def _judged(
             *judgement.reasons,
             *guards.reasons(guarded, parts, config),
             *(challenged.reasons if challenged else ()),
-            _cost_reason(teacher, candidate, config),
+            savings.words(ledger),
+            _cost_reason(ledger, config),
         ),
         chosen=candidate.name,
         teacher=_tested(teacher, answers, config),
@@ -177,7 +180,7 @@ def _judged(
             **judgement.difference._asdict(),
         ),
         margin=config.margin,
-        cost_ratio=_cost(candidate) / _cost(teacher),
+        cost_ratio=ledger.ratio.value,
         max_cost_ratio=config.max_cost_ratio,
         cost_ratios={
             name: _cost(run.evaluated[name].report) / _cost(candidate) for name in references
@@ -198,6 +201,7 @@ def _judged(
         slices=parts,
         champion=_tested(champion, answers, config) if champion else None,
         champion_difference=challenged.difference if challenged else None,
+        ledger=ledger,
     )
 
 
@@ -249,13 +253,13 @@ def _cost(report: Evaluation) -> float:
     return report.cost.per_1000_requests.value
 
 
-def _cost_reason(teacher: Evaluation, candidate: Evaluation, config: GateConfig) -> str:
-    currency, money = candidate.cost.currency, candidates_table.money
-    times, limit = _cost(teacher) / _cost(candidate), 1 / config.max_cost_ratio
+def _cost_reason(ledger: Ledger, config: GateConfig) -> str:
+    currency, money = ledger.currency, candidates_table.money
+    times, limit = 1 / ledger.ratio.value, 1 / config.max_cost_ratio
     return (
-        f"1,000 requests cost {currency} {money(_cost(candidate))} with the candidate and "
-        f"{currency} {money(_cost(teacher))} with the teacher: {times:.1f} times cheaper, and at "
-        f"least {limit:.1f} times is asked"
+        f"1,000 requests cost {currency} {money(ledger.net_per_1000)} with the candidate and "
+        f"{currency} {money(ledger.teacher_per_1000)} with the teacher: {times:.1f} times cheaper, "
+        f"and at least {limit:.1f} times is asked"
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tasks.candidates_table import Considered, Evaluation
+from tasks.gate import savings
 from tasks.gate.config import GateConfig
 from tasks.gate.pairing import Paired, pair
 from tasks.records import Prediction
@@ -33,6 +34,7 @@ class Judged(NamedTuple):
     pass_probability: float
     cost_ratio: float
     lacks: tuple[str, ...]
+    saves: bool
 
 
 class Selection(NamedTuple):
@@ -89,7 +91,7 @@ def _undecided(judged: Sequence[Judged], config: GateConfig, test_items: int) ->
     able = [
         each
         for each in judged
-        if each.cost_ratio <= config.max_cost_ratio
+        if each.saves
         and each.pairs.difference > -config.margin
         and (items_needed(each.pairs, config) or 0) > test_items
     ]
@@ -106,17 +108,13 @@ def _judge(
     report = candidate.report
     pairs = pair(teacher.report.name, teacher.predictions, report.name, candidate.predictions)
     probability = pairs.pass_probability(test_items, config.margin, config.confidence)
-    teacher_cost = teacher.report.cost.per_1000_requests.value
-    ratio = report.cost.per_1000_requests.value / teacher_cost
+    ratio = savings.net_ratio(teacher.report, report, config).value
+    unsaved = savings.lacks(teacher.report, report, config)
     lacks = []
     if probability < config.min_pass_probability:
         lacks.append(_unlikely(pairs, probability, config))
-    if ratio > config.max_cost_ratio:
-        lacks.append(
-            f"it costs {ratio:.3f} of the teacher's price, and at most "
-            f"{config.max_cost_ratio:.3f} is allowed"
-        )
-    return Judged(candidate, pairs, probability, ratio, (*lacks, *others))
+    lacks += [*unsaved, *others]
+    return Judged(candidate, pairs, probability, ratio, tuple(lacks), saves=not unsaved)
 
 
 def _unlikely(pairs: Paired, probability: float, config: GateConfig) -> str:

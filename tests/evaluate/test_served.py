@@ -6,7 +6,7 @@ import pytest
 
 from tasks import candidate, paths
 from tasks.config import Task
-from tasks.errors import DataError
+from tasks.errors import DataError, ModelError
 from tasks.evaluate import served
 from tasks.evaluate.config import EntryConfig
 from tasks.measure import MeasureConfig
@@ -64,3 +64,23 @@ def test_lineage_and_adapter_do_not_count_as_size(model: Path) -> None:
     (model / "adapter" / "adapter_model.safetensors").write_bytes(b"x" * 1000)
     (model / "candidate.json").write_text("{}")
     assert candidate.served_bytes(model) == before
+
+
+def test_service_and_engine_give_the_same_answers(model: Path) -> None:
+    told = {"price_per_hour": 0.36, "repeats": 3, "seconds": 0, "concurrency": 4}
+    given = {}
+    for way in ("engine", "service"):
+        measure = MeasureConfig.model_validate({**told, "through": way})
+        given[way] = served.evaluate("teacher", ENTRY, measure, TASK)
+    assert given["service"][0] == given["engine"][0]
+    reports = [report for _, report in given.values()]
+    assert [r["performance"]["through"] for r in reports] == ["engine", "service"]
+    tokens = [report["cost"]["tokens_per_request"] for report in reports]
+    assert tokens[0] == tokens[1] > 0
+
+
+def test_a_service_that_cannot_start_says_what_it_printed(model: Path) -> None:
+    (model / "config.json").unlink()
+    measure = MeasureConfig(price_per_hour=0.36, repeats=3, through="service")
+    with pytest.raises(ModelError, match=r"(?s)did not start.*cannot serve"):
+        served.evaluate("teacher", ENTRY, measure, TASK)

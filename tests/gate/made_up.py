@@ -31,6 +31,7 @@ def evaluation(name: str, cost: float = 0.001, role: Role = "candidate") -> Eval
                 "currency": "USD",
                 "price_per_hour": 0.08,
                 "per_1000_requests": {"value": cost, "low": cost * 0.9, "high": cost * 1.1},
+                "repeats": [cost * 0.98, cost, cost * 1.02],
             },
             "size_mb": 72.0,
             "model_hash": "ab" * 32,

@@ -256,6 +256,7 @@ def evaluated_more(name: str) -> dict[str, object]:
     performance["load_curve"] = [
         {
             "concurrency": load,
+            "requests": 64,
             "requests_per_second": {"value": FIGURES[name][2] * (0.5 + load / 64)},
             "latency_ms": {"p50": 0.04 * p95 * load, "p95": 0.06 * p95 * load},
         }
@@ -327,7 +328,26 @@ GATE_MORE: dict[str, object] = {
         "preference": {"value": 0.475, "low": 0.41, "high": 0.54},
         "agreement_with_references": {"value": 0.9, "low": 0.8, "high": 0.95},
     },
-    "ledger": {"one_time_cost": 0.0234, "break_even_requests": 2600},
+    "ledger": {
+        "currency": "USD",
+        "teacher_per_1000": 0.0102,
+        "candidate_per_1000": 0.0012,
+        "router_per_1000": 0.0,
+        "judge_per_1000": 0.0,
+        "escalation_share": 0.0,
+        "fallback_per_1000": 0.0,
+        "net_per_1000": 0.0012,
+        "saving_per_1000": 0.009,
+        "ratio": {"value": 0.118, "low": 0.11, "high": 0.127},
+        "machine_seconds": {"finetune/lora": 244.5, "distill/small": 251.0},
+        "machine_price": 0.011,
+        "labels_price": 0.0124,
+        "one_time": 0.0234,
+        "break_even_requests": 2600,
+        "requests_per_month": None,
+        "months_to_break_even": None,
+        "notes": ["no router, judge or fallback is configured, so they cost nothing"],
+    },
 }
 
 _STEPS = range(10, 130, 10)
