@@ -39,7 +39,7 @@ class Always:
 
 
 class Encoder:
-    def render(self, messages: object) -> str:
+    def render(self, messages: object, tools: Sequence[object] = ()) -> str:
         return "asked"
 
     def encode(self, prompt: str) -> list[int]:

@@ -8,7 +8,7 @@ from tasks.prepare.config import Prepare
 from tests.prepare.conftest import TASK, write_raw
 
 CONFIG = Prepare.model_validate(
-    {"fields": {"text": "text"}, "reference": {"column": "label"}, "pii": {"entities": ["US_SSN"]}}
+    {"fields": {"text": "text"}, "reference": {"column": "label"}, "label_noise_rows": 0}
 )
 
 
