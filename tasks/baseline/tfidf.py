@@ -75,5 +75,7 @@ def fit(config: BaselineConfig, rows: list[Record]) -> Pipeline:
 
 
 def text(row: Record) -> str:
-    """All input fields, one a line."""
+    """All input fields, one a line; of a conversation all messages."""
+    if not row.fields:
+        return "\n".join(message["content"] for message in row.messages)
     return "\n".join(row.fields[field] for field in sorted(row.fields))
