@@ -126,7 +126,7 @@ async def _answer(reader: asyncio.StreamReader) -> str:
 
 
 def _result(chosen: Evaluation, replays: Sequence[Replay]) -> dict[str, Any]:
-    per_hour, told = chosen.cost.price_per_hour, chosen.cost.per_1000_requests.value
+    per_hour, told = chosen.cost.price_per_hour or 0.0, chosen.cost.per_1000_requests.value
     shares = [one.client_seconds / one.seconds / (os.cpu_count() or 1) for one in replays]
     rates = [len(one.latencies) / one.seconds for one in replays]
     # The server's rate had the client's processor time been its own.

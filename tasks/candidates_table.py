@@ -146,14 +146,14 @@ class ServiceLevel(Facts):
 
 
 class Cost(Facts):
-    """Price per machine hour divided by measured throughput.
+    """Price per machine hour divided by measured throughput or, of a remote model, of its tokens.
 
     `repeats` are the prices of 1,000 requests of which `per_1000_requests` is the mean. Energy is
     None where the machine does not tell it.
     """
 
     currency: str = "USD"
-    price_per_hour: float
+    price_per_hour: float | None = None
     per_1000_requests: Span
     repeats: tuple[float, ...] = ()
     tokens_per_request: float | None = None
@@ -465,14 +465,14 @@ def _line(texts: Sequence[str]) -> str:
 
 
 def _named(root: Path) -> set[str]:
-    """Names that params.yaml gives to evaluated candidates and baselines; empty without one."""
+    """Names that params.yaml gives to whatever is evaluated; empty without the file."""
     if not (root / paths.PARAMS).exists():
         return set()
     content = params.load_yaml(root / paths.PARAMS)
     evaluate = content.get("evaluate")
     candidates = evaluate.get("candidates") if isinstance(evaluate, dict) else None
-    sections = [s for s in (candidates, content.get("baseline")) if isinstance(s, dict)]
-    return {str(name) for section in sections for name in section}
+    sections = [candidates, content.get("baseline"), content.get("remote")]
+    return {str(name) for section in sections if isinstance(section, dict) for name in section}
 
 
 def _teacher(found: Sequence[Evaluation], gate: GateReport | None) -> Evaluation | None:

@@ -59,14 +59,14 @@ def output(stage: str, variant: str | None = None) -> Path:
         return {"prepare": PREPARED, "gate": GATE, "package": PACKAGE}[stage]
     if stage == "label":
         return labels(variant)
-    if stage in {"evaluate", "baseline"}:
+    if stage in {"evaluate", "baseline", "remote"}:
         return evaluation(variant)
     return candidate(f"{stage}/{variant}")
 
 
 def published(stage: str, variant: str | None = None) -> Path:
     """Where git keeps a stage's report: reports/<stage>/<variant>.json or reports/<stage>.json."""
-    folder = "evaluate" if stage == "baseline" else stage
+    folder = "evaluate" if stage in {"baseline", "remote"} else stage
     return REPORTS / (f"{folder}/{variant}.json" if variant else f"{stage}.json")
 
 

@@ -32,6 +32,7 @@ from tasks.prepare import fit
 from tasks.prepare.config import Prepare
 from tasks.prune.config import PruneConfig
 from tasks.quantize.config import QuantizeConfig
+from tasks.remote_config import RemoteConfig
 
 Budget = Literal["smoke", "quick", "full"]
 Overrides = Mapping[str, object]
@@ -66,6 +67,7 @@ class Workload(Config):
     distill: dict[VariantName, DistillConfig] = Field(default={}, description="Students.")
     quantize: dict[VariantName, QuantizeConfig] = Field(default={}, description="Engine formats.")
     baseline: dict[VariantName, BaselineConfig] = Field(default={}, description="Cheap rivals.")
+    remote: dict[VariantName, RemoteConfig] = Field(default={}, description="Models elsewhere.")
     evaluate: EvaluateConfig
     gate: GateConfig
     package: PackageConfig = PackageConfig()
@@ -98,6 +100,7 @@ class Workload(Config):
         start = [StageRef("fetch", "weights"), StageRef("fetch", "data"), StageRef("prepare")]
         made = [ref for ref in TopologicalSorter(needs).static_order() if ref not in start]
         judged = [StageRef("baseline", name) for name in self.baseline]
+        judged += [StageRef("remote", name) for name in self.remote]
         judged += [StageRef("evaluate", name) for name in self.evaluate.candidates]
         return start + made + judged + [StageRef(name) for name in ("gate", "report", "package")]
 
@@ -237,8 +240,11 @@ def _contradictions(workload: Workload, file: str) -> list[Problem]:
     ]
     found += fit.differences(workload.prepare, workload.task, file)
     teachers = [n for n, c in workload.evaluate.candidates.items() if c.role == "teacher"]
+    teachers += [name for name, model in workload.remote.items() if model.role == "teacher"]
     if teachers != [workload.gate.teacher]:
-        remedy = f"exactly this entry of evaluate.candidates must have role teacher, not {teachers}"
+        remedy = (
+            f"exactly this entry of evaluate.candidates or remote must be teacher, not {teachers}"
+        )
         found.append(Problem(file, "gate.teacher", workload.gate.teacher, remedy))
     champions = [n for n, c in workload.evaluate.candidates.items() if c.role == "champion"]
     named = [workload.gate.champion] if workload.gate.champion else []
@@ -246,10 +252,11 @@ def _contradictions(workload: Workload, file: str) -> list[Problem]:
         remedy = f"this entry of evaluate.candidates alone must have role champion, not {champions}"
         found.append(Problem(file, "gate.champion", str(workload.gate.champion), remedy))
     found += _metrics(workload, file)
-    both = set(workload.baseline) & set(workload.evaluate.candidates)
-    if both:
-        remedy = "a baseline and an evaluated candidate must not share a name"
-        found.append(Problem(file, "baseline", ", ".join(sorted(both)), remedy))
+    named_all = [*workload.baseline, *workload.remote, *workload.evaluate.candidates]
+    twice = sorted({name for name in named_all if named_all.count(name) > 1})
+    if twice:
+        remedy = "baselines, remote models and evaluated candidates must not share a name"
+        found.append(Problem(file, "evaluate.candidates", ", ".join(twice), remedy))
     if not found:
         found += _cycle(workload, file)
     return found
@@ -284,7 +291,7 @@ def _references(workload: Workload) -> Iterator[tuple[str, str, str, set[str]]]:
     for name, entry in workload.evaluate.candidates.items():
         key = f"evaluate.candidates.{name}.candidate"
         yield key, entry.candidate, "candidate", set(candidates)
-    evaluated = set(workload.evaluate.candidates)
+    evaluated = {*workload.evaluate.candidates, *workload.remote}
     yield "gate.teacher", workload.gate.teacher, "evaluated candidate", evaluated
     if workload.gate.champion is not None:
         yield "gate.champion", workload.gate.champion, "evaluated candidate", evaluated

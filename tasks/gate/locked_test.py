@@ -6,11 +6,12 @@ answer(report, items, task)     one Prediction per item, in order
 from collections.abc import Sequence
 
 from bentos.generator.engine import load_engine
-from tasks import paths
+from tasks import params, paths
 from tasks.candidates_table import Evaluation
 from tasks.config import Task
 from tasks.errors import DataError
 from tasks.records import Prediction, Record
+from tasks.remote_config import RemoteConfig
 from tasks.scoring import answer_all
 
 CONCURRENCY = 16
@@ -23,6 +24,12 @@ def answer(report: Evaluation, items: Sequence[Record], task: Task) -> Sequence[
     Raises:
         DataError: what was evaluated is not a model of an engine.
     """
+    if report.engine == "remote":
+        key = f"remote.{report.name}"
+        config = params.read(key, RemoteConfig)
+        from tasks.remote_model import answer_all as ask_remote
+
+        return ask_remote(config, items, task, f"gate:{report.name}", key).predictions
     match report.engine:
         case "openvino" | "transformers" as kind if report.candidate is not None:
             folder = paths.candidate(report.candidate)

@@ -54,7 +54,7 @@ def ledger(teacher: Evaluation, candidate: Evaluation, config: GateConfig) -> Le
     asked = config.ledger
     price, teachers = _price(candidate), _price(teacher)
     net = price + _added(teacher, config)
-    per_hour = asked.training_price_per_hour or candidate.cost.price_per_hour
+    per_hour = asked.training_price_per_hour or candidate.cost.price_per_hour or 0.0
     machine = prices.machine_price(candidate.machine_seconds, per_hour)
     one_time = machine + asked.labels_price
     even = prices.break_even(one_time, teachers - net)
@@ -97,6 +97,9 @@ def words(found: Ledger) -> str:
 
 
 def _incomparable(teacher: Evaluation, candidate: Evaluation) -> list[str]:
+    if teacher.engine == "remote":
+        # Paid by the token, it runs on no machine of ours.
+        return []
     found = []
     names = sorted(
         key

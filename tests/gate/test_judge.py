@@ -1,11 +1,7 @@
 """A judge over HTTP: what it is asked, how its bias is cancelled, what is paid."""
 
-import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,60 +10,35 @@ from tasks.errors import ConfigError, DataError
 from tasks.gate import judge
 from tasks.gate.config import JudgeConfig
 from tasks.records import Prediction, Record
+from tests.openai_server import OpenAIServer
 
 Verdict = Callable[[str, str], str]
-
-
-class Judge:
-    """An OpenAI-compatible server that chooses by a rule."""
-
-    def __init__(self, rule: Verdict) -> None:
-        self.rule, self.asked, self.keys = rule, list[str](), set[str | None]()
-        this = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                prompt = body["messages"][0]["content"]
-                this.asked.append(prompt)
-                this.keys.add(self.headers["Authorization"])
-                a, b = (
-                    prompt.split(f"<answer_{x}>\n")[1].split(f"\n</answer_{x}>")[0] for x in "ab"
-                )
-                told = {"message": {"role": "assistant", "content": this.rule(a, b)}, "index": 0}
-                answer: dict[str, Any] = {"id": "1", "object": "chat.completion", "created": 0}
-                answer |= {"model": "m", "choices": [told | {"finish_reason": "stop"}]}
-                data = json.dumps(answer).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                """Quiet."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def config(self, **more: object) -> JudgeConfig:
-        address = f"http://127.0.0.1:{self.server.server_port}/v1"
-        return JudgeConfig.model_validate({"base_url": address, "model": "m", **more})
+Serve = Callable[[Verdict], OpenAIServer]
 
 
 @pytest.fixture
-def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Verdict], Judge]]:
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Starts a judge that chooses by a rule."""
     monkeypatch.setenv("STILLHOUSE_STATE", str(tmp_path))
-    made: list[Judge] = []
+    made: list[OpenAIServer] = []
 
-    def start(rule: Verdict) -> Judge:
-        made.append(Judge(rule))
+    def start(rule: Verdict) -> OpenAIServer:
+        made.append(OpenAIServer(lambda prompt: rule(*shown(prompt))))
         return made[-1]
 
     yield start
     for each in made:
-        each.server.shutdown()
-        each.server.server_close()
+        each.close()
+
+
+def shown(prompt: str) -> tuple[str, str]:
+    """The two answers in a judge's prompt."""
+    a, b = (prompt.split(f"<answer_{x}>\n")[1].split(f"\n</answer_{x}>")[0] for x in "ab")
+    return a, b
+
+
+def config(server: OpenAIServer, **more: object) -> JudgeConfig:
+    return JudgeConfig.model_validate({"base_url": server.base_url, "model": "m", **more})
 
 
 def told(answers: dict[str, str]) -> dict[str, Prediction]:
@@ -77,9 +48,7 @@ def told(answers: dict[str, str]) -> dict[str, Prediction]:
     }
 
 
-def opinion(
-    config: JudgeConfig, teacher: dict[str, str], candidate: dict[str, str]
-) -> JudgeSummary:
+def opinion(asked: JudgeConfig, teacher: dict[str, str], candidate: dict[str, str]) -> JudgeSummary:
     items = [
         Record(
             id=key,
@@ -91,7 +60,7 @@ def opinion(
         )
         for key in teacher
     ]
-    return judge.judge(items, told(teacher), told(candidate), config, judge.client(config))
+    return judge.judge(items, told(teacher), told(candidate), asked, judge.client(asked))
 
 
 TEACHER = {f"item {n}": "good" if n < 6 else "bad" for n in range(10)}
@@ -100,49 +69,53 @@ CANDIDATE = {f"item {n}": "good" if n > 3 else "poor" for n in range(10)}
 
 
 def test_a_judge_that_prefers_what_it_reads_first_has_no_opinion(
-    serve: Callable[[Verdict], Judge],
+    serve: Serve,
 ) -> None:
-    found = opinion(serve(lambda a, b: "A").config(), TEACHER, CANDIDATE)
+    found = opinion(config(serve(lambda a, b: "A")), TEACHER, CANDIDATE)
     assert (found.candidate_wins, found.teacher_wins, found.ties) == (0, 0, 10)
     assert found.swayed_by_order == 8
     assert found.preference.value == 0.5
     assert found.agreement_with_references is None
 
 
-def test_a_judge_that_knows_the_reference_agrees_with_it(serve: Callable[[Verdict], Judge]) -> None:
+def test_a_judge_that_knows_the_reference_agrees_with_it(
+    serve: Serve,
+) -> None:
     judged = serve(lambda a, b: "A." if a == "good" else "**B**")
-    found = opinion(judged.config(), TEACHER, CANDIDATE)
+    found = opinion(config(judged), TEACHER, CANDIDATE)
     assert (found.candidate_wins, found.teacher_wins, found.ties) == (4, 4, 2)
     assert found.swayed_by_order == 0
     assert found.agreement_with_references is not None
     assert found.agreement_with_references.value == 1
-    assert "user: Is item 0 good?" in judged.asked[0] + judged.asked[1]
+    assert "user: Is item 0 good?" in str(judged.asked[:2])
 
 
 def test_no_answer_is_paid_twice_and_equal_ones_are_not_asked(
-    serve: Callable[[Verdict], Judge],
+    serve: Serve,
 ) -> None:
     judged = serve(lambda a, b: "tie")
-    first = opinion(judged.config(), TEACHER, CANDIDATE)
+    first = opinion(config(judged), TEACHER, CANDIDATE)
     assert len(judged.asked) == 2 * 8
-    assert opinion(judged.config(), TEACHER, CANDIDATE) == first
+    assert opinion(config(judged), TEACHER, CANDIDATE) == first
     assert len(judged.asked) == 2 * 8
 
 
-def test_only_as_many_rows_as_asked_for_are_judged(serve: Callable[[Verdict], Judge]) -> None:
+def test_only_as_many_rows_as_asked_for_are_judged(
+    serve: Serve,
+) -> None:
     judged = serve(lambda a, b: "B")
-    assert opinion(judged.config(rows=3), TEACHER, CANDIDATE).n == 3
+    assert opinion(config(judged, rows=3), TEACHER, CANDIDATE).n == 3
     assert len(judged.asked) == 2 * 3
 
 
 def test_the_key_goes_to_the_judge_and_nowhere_else(
-    serve: Callable[[Verdict], Judge], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     judged = serve(lambda a, b: "A")
     with pytest.raises(ConfigError, match=r"gate\.judge\.api_key_env = JUDGE_KEY"):
-        judge.client(judged.config(api_key_env="JUDGE_KEY"))
+        judge.client(config(judged, api_key_env="JUDGE_KEY"))
     monkeypatch.setenv("JUDGE_KEY", "s3cret")
-    found = opinion(judged.config(api_key_env="JUDGE_KEY"), TEACHER, CANDIDATE)
+    found = opinion(config(judged, api_key_env="JUDGE_KEY"), TEACHER, CANDIDATE)
     assert judged.keys == {"Bearer s3cret"}
     kept = "".join(file.read_text() for file in tmp_path.rglob("*.json"))
     assert "s3cret" not in kept + found.model_dump_json()
@@ -153,6 +126,6 @@ def test_a_judge_that_is_away_is_an_error_with_its_remedy(
 ) -> None:
     monkeypatch.setenv("STILLHOUSE_STATE", str(tmp_path))
     monkeypatch.setattr(judge, "RETRIES", 0)
-    config = JudgeConfig(base_url="http://127.0.0.1:9/v1", model="m")
+    away = JudgeConfig(base_url="http://127.0.0.1:9/v1", model="m")
     with pytest.raises(DataError, match=r"gate\.judge at http://127\.0\.0\.1:9/v1: .*retry"):
-        opinion(config, TEACHER, CANDIDATE)
+        opinion(away, TEACHER, CANDIDATE)

@@ -1,0 +1,1 @@
+"""Evaluate a model that runs elsewhere and is paid by the token."""

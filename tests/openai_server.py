@@ -1,0 +1,62 @@
+"""A small server that speaks OpenAI's API: answers by a rule and notes what it is asked."""
+
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class OpenAIServer:
+    """Listens on loopback until `close`.
+
+    Attributes:
+        asked: bodies of all requests.
+        keys: what the requests' Authorization headers held.
+        failing: status codes that the next requests are answered with instead.
+    """
+
+    def __init__(self, rule: Callable[[str], str]) -> None:
+        self.asked, self.keys = list[dict[str, Any]](), set[str | None]()
+        self.failing = list[int]()
+        this = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                this.keys.add(self.headers["Authorization"])
+                if this.failing:
+                    self.reply(this.failing.pop(), {"error": {"message": "not now"}})
+                    return
+                this.asked.append(body)
+                text = rule(body["messages"][-1]["content"])
+                message = {"role": "assistant", "content": text}
+                read = sum(len(each["content"].split()) for each in body["messages"])
+                choice = {"index": 0, "message": message, "finish_reason": "stop"}
+                usage = {"prompt_tokens": read, "completion_tokens": len(text.split())}
+                answer: dict[str, Any] = {"id": "1", "object": "chat.completion", "created": 0}
+                answer |= {"model": body["model"], "choices": [choice]}
+                answer |= {"usage": usage | {"total_tokens": sum(usage.values())}}
+                self.reply(200, answer)
+
+            def reply(self, status: int, content: dict[str, Any]) -> None:
+                data = json.dumps(content).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
