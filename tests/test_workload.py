@@ -173,3 +173,20 @@ def test_labels_of_data_and_task_must_agree(content: dict[str, Any], tmp_path: P
 def test_a_section_that_the_file_leaves_out_can_be_overridden() -> None:
     overrides = {"package.prefix_caching": True}
     assert resolve("sentiment", "smoke", overrides, ROOT).workload.package.prefix_caching
+
+
+def test_a_teacher_may_run_elsewhere(content: dict[str, Any], tmp_path: Path) -> None:
+    content["remote"] = {
+        "large": {
+            "base_url": "https://api.example.com/v1",
+            "model": "large",
+            "price_per_million_input_tokens": 2.5,
+            "price_per_million_output_tokens": 10,
+        }
+    }
+    assert "this entry of evaluate.candidates or remote alone" in complaints(content, tmp_path)
+    for entry in content["evaluate"]["candidates"].values():
+        entry.pop("role", None)
+    content["gate"]["teacher"] = "large"
+    stages = resolve("mine", "quick", {}, saved(content, tmp_path)).stages
+    assert "remote@large" in [stage.target for stage in stages]

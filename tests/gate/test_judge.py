@@ -87,7 +87,7 @@ def test_a_judge_that_knows_the_reference_agrees_with_it(
     assert found.swayed_by_order == 0
     assert found.agreement_with_references is not None
     assert found.agreement_with_references.value == 1
-    assert "user: Is item 0 good?" in str(judged.asked[:2])
+    assert "user: Is item 0 good?" in str(judged.asked)
 
 
 def test_no_answer_is_paid_twice_and_equal_ones_are_not_asked(
