@@ -184,7 +184,9 @@ def test_a_teacher_may_run_elsewhere(content: dict[str, Any], tmp_path: Path) ->
             "price_per_million_output_tokens": 10,
         }
     }
-    assert "this entry of evaluate.candidates or remote alone" in complaints(content, tmp_path)
+    assert "exactly this entry of evaluate.candidates or remote must be" in complaints(
+        content, tmp_path
+    )
     for entry in content["evaluate"]["candidates"].values():
         entry.pop("role", None)
     content["gate"]["teacher"] = "large"
