@@ -135,6 +135,9 @@ def mean_difference(
 ) -> Comparison:
     """Mean of `n` paired differences of graded scores, with Student's t bounds.
 
+    Where all differences are the same, which would leave no width, the bounds are those of what
+    `n` items may not have shown: others, each different by at most the whole range of scores.
+
     Args:
         difference: their mean.
         deviation: their standard deviation.
@@ -147,9 +150,13 @@ def mean_difference(
     _check(n, confidence)
     if n == 1:
         return Comparison(difference, -1.0, 1.0, -1.0, 1.0)
-    error = deviation / math.sqrt(n)
-    two_sided = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * error
-    one_sided = float(stats.t.ppf(confidence, n - 1)) * error
+    if deviation == 0:
+        two_sided = unseen(n, 0.5 + confidence / 2) * (1 + abs(difference))
+        one_sided = unseen(n, confidence) * (1 + abs(difference))
+    else:
+        error = deviation / math.sqrt(n)
+        two_sided = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * error
+        one_sided = float(stats.t.ppf(confidence, n - 1)) * error
     return Comparison(
         value=difference,
         low=difference - two_sided,
@@ -157,6 +164,11 @@ def mean_difference(
         lower_bound=difference - one_sided,
         upper_bound=difference + one_sided,
     )
+
+
+def unseen(n: int, confidence: float) -> float:
+    """Largest share of a kind of item of which `n` items may well show none: 3 / n at 95%."""
+    return float(1 - (1 - confidence) ** (1 / n))
 
 
 def discordant(teacher: Sequence[bool], candidate: Sequence[bool]) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from tasks.config import CORPUS_METRICS, Task
 from tasks.gate.config import GateConfig
 from tasks.gate.pairing import Paired, of_scores, pair
 from tasks.gate.selection import points
+from tasks.intervals import unseen
 from tasks.metrics import choose
 from tasks.records import Prediction
 
@@ -107,7 +108,9 @@ def _corpus(
     )
     drawn = other.resampled() - one.resampled()
     low, high = np.quantile(drawn, [1 - confidence, confidence])
-    return (one.value(), other.value()), (float(low), float(high))
+    # Answers that are all alike leave a bootstrap no width; a small test has shown little then.
+    reach = unseen(len(teacher), confidence) if low == high else 0.0
+    return (one.value(), other.value()), (float(low) - reach, float(high) + reach)
 
 
 def _verdict(low: float, high: float, margin: float) -> Verdict:

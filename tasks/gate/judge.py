@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -110,19 +111,21 @@ def client(config: JudgeConfig) -> Ask:
                     f"gate.judge at {config.base_url}: {error}; retry the run, which asks only "
                     "what has no answer yet, or take gate.judge out"
                 ) from error
-            kept.write_text(json.dumps(reply.choices[0].message.content or ""), encoding="utf-8")
+            # Whole or not at all: the process may be killed while it writes.
+            part = kept.with_suffix(f".{threading.get_ident()}")
+            part.write_text(json.dumps(reply.choices[0].message.content or ""), encoding="utf-8")
+            part.replace(kept)
         return str(json.loads(kept.read_text(encoding="utf-8")))
 
     return ask
 
 
 def parse(reply: str) -> Choice:
-    """The choice that a reply starts with; anything else is a tie."""
-    match re.match(r"\W*(a|b|tie)\b", reply.strip(), re.IGNORECASE):
-        case re.Match() as found if found[1].upper() in {"A", "B"}:
-            return "A" if found[1].upper() == "A" else "B"
-        case _:
-            return "tie"
+    """The choice that a reply consists of, perhaps after `Answer`; anything else is a tie."""
+    found = re.fullmatch(r"\W*(?:answer\W*)?(a|b)\W*", reply.strip(), re.IGNORECASE)
+    if found is None:
+        return "tie"
+    return "A" if found[1].upper() == "A" else "B"
 
 
 def _both_orders(ask: Ask, request: str, mine: str, theirs: str) -> tuple[Choice, Choice]:

@@ -87,15 +87,23 @@ class Graded(NamedTuple):
 
     def worse_p(self, margin: float) -> float:
         """One-sided p-value against: it is worse by at most `margin`."""
-        return float(stats.t.cdf(self._statistic(margin), max(1, self.n - 1)))
+        distance = self.difference + margin
+        if self.deviation == 0:
+            # All alike: the chance that no item shows what would bring the mean to the margin.
+            share = min(1.0, -distance / (1 + abs(self.difference)))
+            return (1 - share) ** self.n if distance < 0 else 1.0
+        statistic = distance / (self.deviation / math.sqrt(self.n))
+        return float(stats.t.cdf(statistic, max(1, self.n - 1)))
 
     def pass_probability(self, test_items: int, margin: float, confidence: float) -> float:
         """Chance that a test of `test_items` shows non-inferiority, given what was seen here.
 
         What is seen there differs from what was seen here by the noise of both.
         """
-        reach = float(stats.t.ppf(confidence, max(1, test_items - 1)))
-        missing = -margin + reach * self.deviation / math.sqrt(test_items) - self.difference
+        expected = intervals.mean_difference(
+            self.difference, self.deviation, test_items, confidence
+        )
+        missing = -margin - expected.lower_bound
         spread = self.deviation * math.sqrt(1 / self.n + 1 / test_items)
         if spread == 0:
             return float(missing < 0)
@@ -112,11 +120,6 @@ class Graded(NamedTuple):
     def seen(self) -> str:
         """What was counted, in words."""
         return f"their scores differ on {self.discordance:.0%} of the items"
-
-    def _statistic(self, margin: float) -> float:
-        error = self.deviation / math.sqrt(self.n)
-        distance = self.difference + margin
-        return distance / error if error > 0 else math.copysign(math.inf, distance)
 
 
 Paired = Pairs | Graded

@@ -90,6 +90,14 @@ def test_a_judge_that_knows_the_reference_agrees_with_it(
     assert "user: Is item 0 good?" in str(judged.asked)
 
 
+@pytest.mark.parametrize(
+    ("reply", "choice"),
+    [("A", "A"), ("**b**.", "B"), ("Answer: B", "B"), ("tie", "tie"), ("A better one is B", "tie")],
+)
+def test_only_a_reply_that_is_a_choice_is_one(reply: str, choice: str) -> None:
+    assert judge.parse(reply) == choice
+
+
 def test_no_answer_is_paid_twice_and_equal_ones_are_not_asked(
     serve: Serve,
 ) -> None:

@@ -43,6 +43,18 @@ def test_each_field_counts() -> None:
     assert field_f1("I do not know", reference) == 0
 
 
+@pytest.mark.parametrize("answer", ["[" * 100_000, "{" * 5_000, ""])
+def test_brackets_without_end_are_a_wrong_answer_and_nothing_worse(answer: str) -> None:
+    assert field_f1(answer, "{}") == json_validity(answer, SCHEMA) == same_value(answer, "{}") == 0
+
+
+def test_keys_with_dots_numbers_and_empty_lists_are_told_apart() -> None:
+    assert field_f1('{"a.b": 1}', '{"a": {"b": 1}}') == 0
+    assert field_f1('{"a": []}', "{}") == 0
+    assert same_value("1.0", "1") == field_f1('{"n": 2.0}', '{"n": 2}') == 1
+    assert same_value("true", "1") == 0
+
+
 @given(JSON, JSON)
 def test_a_value_agrees_with_itself_and_order_of_keys_does_not_matter(
     value: object, other: object
