@@ -371,10 +371,10 @@ def evaluations(root: Path) -> list[Evaluation]:
 
     What an earlier workload file left behind and params.yaml no longer names is passed over.
     """
+    # Of a finished run some outputs may have been restored, and the others are told by git alone.
+    found = {file.stem: file for file in (root / paths.REPORTS / "evaluate").glob("*.json")}
     outputs = (root / paths.evaluation("any")).parent.glob(f"*/{paths.REPORT}")
-    found = {file.parent.name: file for file in outputs}
-    if not found:
-        found = {file.stem: file for file in (root / paths.REPORTS / "evaluate").glob("*.json")}
+    found |= {file.parent.name: file for file in outputs}
     named = _named(root)
     return [read(found[name], Evaluation) for name in sorted(found) if not named or name in named]
 

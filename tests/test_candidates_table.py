@@ -31,8 +31,11 @@ def test_published_copies_serve_where_outputs_are_not_checked_out(tmp_path: Path
     (tmp_path / "reports").mkdir()
     (tmp_path / "data/gate/report.json").rename(tmp_path / "reports/gate.json")
     (tmp_path / "reports/evaluate").mkdir()
-    for file in list(tmp_path.glob("data/evaluate/*/report.json")):
+    first, *others = sorted(tmp_path.glob("data/evaluate/*/report.json"))
+    for file in others:
         file.rename(tmp_path / f"reports/evaluate/{file.parent.name}.json")
+    assert candidates_table.load(tmp_path) == outputs, "one output was restored"
+    first.rename(tmp_path / f"reports/evaluate/{first.parent.name}.json")
     assert candidates_table.load(tmp_path) == outputs
 
 
