@@ -29,6 +29,10 @@ Counts = NDArray[np.int64]
 Statistic = NDArray[np.float64]
 
 
+ALIKE = 1e-9
+"""Standard deviation below which scores differ by rounding only."""
+
+
 class Interval(NamedTuple):
     """A value and its two-sided interval."""
 
@@ -150,7 +154,7 @@ def mean_difference(
     _check(n, confidence)
     if n == 1:
         return Comparison(difference, -1.0, 1.0, -1.0, 1.0)
-    if deviation == 0:
+    if deviation < ALIKE:
         two_sided = unseen(n, 0.5 + confidence / 2) * (1 + abs(difference))
         one_sided = unseen(n, confidence) * (1 + abs(difference))
     else:

@@ -46,11 +46,20 @@ def main(arguments: list[str]) -> None:
     decision = decide(run, config, answered)
     report = decision.report
     if config.judge and ask and report.chosen:
-        report = report.model_copy(update={"judge": _judged(run, report, config.judge, ask)})
+        report = _with_opinion(run, report, config.judge, ask)
     records.write(paths.GATE / paths.PREDICTIONS, _rows(decision.answers))
     records.write_report(paths.GATE / paths.REPORT, report.model_dump(mode="json"))
     print(f"verdict: {report.verdict}")
     print("".join(f"- {reason}\n" for reason in report.reasons), end="")
+
+
+def _with_opinion(run: Run, report: GateReport, config: JudgeConfig, ask: judge.Ask) -> GateReport:
+    """The report with the judge's opinion; where there is none, the verdict stands without it."""
+    try:
+        return report.model_copy(update={"judge": _judged(run, report, config, ask)})
+    except DataError as error:
+        reasons = (*report.reasons, f"the judge was not heard: {error}")
+        return report.model_copy(update={"reasons": reasons})
 
 
 def _judged(run: Run, report: GateReport, config: JudgeConfig, ask: judge.Ask) -> JudgeSummary:

@@ -157,13 +157,14 @@ def _judged(
     verdicts = [judgement.verdict, *(each.verdict for each in guarded)]
     verdicts += [challenged.verdict] if challenged else []
     verdicts += ["fail"] if any(part.worse for part in parts) else []
+    found = max(verdicts, key=WORST_LAST.index)
     needed = [judgement.required_items, challenged.required_items if challenged else None]
     references = (config.teacher, *config.cost_references)
     ledger = savings.ledger(teacher, candidate, config)
     return GateReport(
         workload=run.workload,
         budget=run.budget,
-        verdict=max(verdicts, key=WORST_LAST.index),
+        verdict=found,
         reasons=(
             *judgement.reasons,
             *guards.reasons(guarded, parts, config),
@@ -195,7 +196,7 @@ def _judged(
         max_looks=config.max_looks,
         data_hash=run.data_hash,
         considered=selected.considered,
-        superior=judgement.difference.lower_bound > 0,
+        superior=found == "pass" and judgement.difference.lower_bound > 0,
         agreement=_agreement(*ordered, config),
         guards=guarded,
         slices=parts,

@@ -24,6 +24,9 @@ from tasks.intervals import unseen
 from tasks.metrics import choose
 from tasks.records import Prediction
 
+FEWEST = 20
+"""Items of a slice that can raise an alarm: fewer are told, but their tests do not hold."""
+
 Predictions = Sequence[Prediction]
 
 
@@ -89,7 +92,7 @@ def _worse(parts: Sequence[Paired], config: GateConfig) -> list[bool]:
     """Holm's step-down procedure over all slices."""
     if config.slice_margin is None:
         return [False] * len(parts)
-    p_values = [pairs.worse_p(config.slice_margin) for pairs in parts]
+    p_values = [pairs.worse_p(config.slice_margin) if pairs.n >= FEWEST else 1.0 for pairs in parts]
     rejected = [False] * len(parts)
     for rank, position in enumerate(np.argsort(p_values, kind="stable")):
         if p_values[position] > (1 - config.confidence) / (len(parts) - rank):

@@ -51,7 +51,8 @@ Two assistants answered the same request. Say which answer is better for the one
 Reply with one word: A, B or tie."""
 RETRIES = 5
 SECONDS = 120.0
-LONGEST_REPLY = 16
+LONGEST_REPLY = 1024
+"""Tokens: some models think before they choose."""
 
 
 def judge(
@@ -111,9 +112,11 @@ def client(config: JudgeConfig) -> Ask:
                     f"gate.judge at {config.base_url}: {error}; retry the run, which asks only "
                     "what has no answer yet, or take gate.judge out"
                 ) from error
+            if not reply.choices[0].message.content:
+                return ""
             # Whole or not at all: the process may be killed while it writes.
             part = kept.with_suffix(f".{threading.get_ident()}")
-            part.write_text(json.dumps(reply.choices[0].message.content or ""), encoding="utf-8")
+            part.write_text(json.dumps(reply.choices[0].message.content), encoding="utf-8")
             part.replace(kept)
         return str(json.loads(kept.read_text(encoding="utf-8")))
 

@@ -88,7 +88,7 @@ class Graded(NamedTuple):
     def worse_p(self, margin: float) -> float:
         """One-sided p-value against: it is worse by at most `margin`."""
         distance = self.difference + margin
-        if self.deviation == 0:
+        if self.deviation < intervals.ALIKE:
             # All alike: the chance that no item shows what would bring the mean to the margin.
             share = min(1.0, -distance / (1 + abs(self.difference)))
             return (1 - share) ** self.n if distance < 0 else 1.0
@@ -105,7 +105,7 @@ class Graded(NamedTuple):
         )
         missing = -margin - expected.lower_bound
         spread = self.deviation * math.sqrt(1 / self.n + 1 / test_items)
-        if spread == 0:
+        if self.deviation < intervals.ALIKE:
             return float(missing < 0)
         return float(stats.t.sf(missing / spread, max(1, self.n - 1)))
 

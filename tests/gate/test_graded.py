@@ -59,4 +59,5 @@ def test_models_that_never_differ_pass_only_on_enough_items(n: int, passes: bool
 
 def test_two_items_that_lose_alike_prove_nothing() -> None:
     assert of_scores([0.5, 0.75], [0.375, 0.625]).worse_p(0.05) > 0.5
+    assert of_scores([0.9, 0.3], [0.7, 0.1]).worse_p(0.05) > 0.5, "alike but for rounding"
     assert of_scores([0.5, 0.75] * 50, [0.375, 0.625] * 50).worse_p(0.05) < 0.01

@@ -13,6 +13,7 @@ from bentos.generator.prompt import Renderer
 from tasks import paths, records
 from tasks.candidates_table import GateReport
 from tasks.errors import DataError
+from tasks.gate import judge
 from tasks.gate import locked_test as gate_test
 from tasks.gate.__main__ import main
 from tests.gate.made_up import CONFIG, answers, evaluation, locked_test
@@ -113,3 +114,19 @@ def test_a_baseline_cannot_be_put_to_the_test() -> None:
     report = evaluation("tfidf").model_copy(update={"candidate": None, "engine": "sklearn"})
     with pytest.raises(DataError, match="tfidf: only candidates with the engine"):
         gate_test.answer(report, [], Decoding())
+
+
+def test_a_judge_that_is_away_costs_its_opinion_and_not_the_verdict(
+    loaded: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "RETRIES", 0)
+    content = yaml.safe_load(paths.PARAMS.read_text())
+    content["gate"]["judge"] = {"base_url": "http://127.0.0.1:9/v1", "model": "m"}
+    paths.PARAMS.write_text(yaml.safe_dump(content))
+    for name, wrong in (("teacher", range(60)), ("small", range(1, 61))):
+        records.write(paths.evaluation(name) / "predictions.jsonl", answers(600, wrong))
+    locked_test(paths.VALIDATION.parent, 600).rename(paths.VALIDATION)
+    main([])
+    report = GateReport.model_validate_json((paths.GATE / "report.json").read_text())
+    assert (report.verdict, report.judge) == ("pass", None)
+    assert "the judge was not heard: gate.judge at http://127.0.0.1:9/v1" in report.reasons[-1]
