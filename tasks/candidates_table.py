@@ -86,6 +86,7 @@ class GuardComparison(Facts):
     lower_bound: float
     upper_bound: float
     verdict: Verdict
+    required_items: int | None = None
 
 
 class JudgeSummary(Facts):

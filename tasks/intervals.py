@@ -220,7 +220,7 @@ def required_items(
     Args:
         discordance: share of items that exactly one of the two gets right.
         difference: true difference, candidate minus teacher.
-        margin: how much worse the candidate may be.
+        margin: how much worse the candidate may be; 0 asks whether it is better.
         alpha: level of the one-sided test.
         power: probability that it settles the matter.
 
@@ -232,7 +232,7 @@ def required_items(
     """
     if not abs(difference) <= discordance <= 1:
         raise ValueError(f"discordance = {discordance}: must lie in {abs(difference)}..1")
-    if not (0 < alpha < 1 and 0 < power < 1 and 0 < margin < 1):
+    if not (0 < alpha < 1 and 0 < power < 1 and 0 <= margin < 1):
         raise ValueError("alpha, power and margin must lie between 0 and 1")
     distance = abs(difference + margin)
     if distance < 1e-9:

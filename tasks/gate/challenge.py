@@ -17,7 +17,7 @@ from tasks.candidates_table import Difference, Evaluation, Verdict
 from tasks.gate import savings, verdict
 from tasks.gate.config import GateConfig
 from tasks.gate.pairing import Paired, pair
-from tasks.gate.selection import Evaluated, points
+from tasks.gate.selection import Evaluated, Lack, more_items, points
 from tasks.ledger import ratio
 
 
@@ -32,29 +32,31 @@ class Challenge(NamedTuple):
 
 def lacks(
     champion: Evaluated, candidate: Evaluated, config: GateConfig, test_items: int
-) -> list[str]:
+) -> list[Lack]:
     """Why a candidate would not take the champion's place, judged on validation; else empty."""
     if candidate.report.model_hash == champion.report.model_hash is not None:
-        return ["it is the release in use"]
+        return [Lack("it is the release in use")]
     pairs = pair(
         champion.report.name, champion.predictions, candidate.report.name, candidate.predictions
     )
     found = []
     chance = pairs.pass_probability(test_items, config.margin, config.confidence)
     if chance < config.min_pass_probability:
-        found.append(
+        reason = (
             f"its chance of being shown no worse than the release in use is {chance:.0%}, and "
             f"{config.min_pass_probability:.0%} is asked"
         )
+        found.append(Lack(reason, more_items(pairs, config.margin, config, test_items)))
     superior = pairs.pass_probability(test_items, 0.0, config.confidence)
     if (
         not cheaper(champion.report, candidate.report, config)
         and superior < config.min_pass_probability
     ):
-        found.append(
+        reason = (
             "it is not cheaper than the release in use by more than noise, and its chance of "
             f"being shown better is {superior:.0%}"
         )
+        found.append(Lack(reason, more_items(pairs, 0.0, config, test_items)))
     return found
 
 

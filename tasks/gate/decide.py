@@ -28,7 +28,7 @@ from tasks.gate import challenge, guards, savings, selection, verdict
 from tasks.gate.challenge import Challenge
 from tasks.gate.config import GateConfig
 from tasks.gate.pairing import in_order, pair
-from tasks.gate.selection import Evaluated, Selection
+from tasks.gate.selection import Evaluated, Lack, Selection
 from tasks.records import Prediction, Record
 from tasks.sketch import sketch
 
@@ -82,10 +82,11 @@ def decide(run: Run, config: GateConfig, answer: Answer) -> Decision:
     candidates = [each for each in run.evaluated.values() if each.report.role == "candidate"]
     items = _count(run.locked_test)
 
-    def worse_than_champion(candidate: Evaluated) -> Sequence[str]:
-        return challenge.lacks(champion, candidate, config, items) if champion else ()
+    def lacks(candidate: Evaluated) -> Sequence[Lack]:
+        found = guards.lacks(teacher, candidate, run.task, config, items)
+        return found + (challenge.lacks(champion, candidate, config, items) if champion else [])
 
-    selected = selection.choose(teacher, candidates, config, items, worse_than_champion)
+    selected = selection.choose(teacher, candidates, config, items, lacks)
     sides = Sides(teacher.report, champion.report if champion else None)
     if selected.chosen is None:
         return Decision(_nothing_tested(run, config, sides, selected), {})
@@ -149,16 +150,14 @@ def _judged(
     judgement = verdict.judge(pairs, config)
     challenged = _challenged(champion, candidate, answers, config)
     ordered = in_order(answers[teacher.name], answers[candidate.name])
-    guarded = tuple(
-        guards.metric(name, margin, *ordered, run.task, config.confidence)
-        for name, margin in config.guards.items()
-    )
+    guarded = tuple(guards.metric(name, *ordered, run.task, config) for name in config.guards)
     parts = guards.slices(*ordered, run.task, config)
     verdicts = [judgement.verdict, *(each.verdict for each in guarded)]
     verdicts += [challenged.verdict] if challenged else []
     verdicts += ["fail"] if any(part.worse for part in parts) else []
     found = max(verdicts, key=WORST_LAST.index)
-    needed = [judgement.required_items, challenged.required_items if challenged else None]
+    needed = [judgement.required_items, *(each.required_items for each in guarded)]
+    needed += [challenged.required_items] if challenged else []
     references = (config.teacher, *config.cost_references)
     ledger = savings.ledger(teacher, candidate, config)
     return GateReport(

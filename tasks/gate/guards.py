@@ -10,7 +10,9 @@ it is shown to be worse by more than the slice margin, with Holm's correction ov
 1979, Scandinavian Journal of Statistics 6:65), so that many slices do not make an alarm likelier.
 """
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +20,8 @@ from tasks import slices as split
 from tasks.candidates_table import GuardComparison, SliceComparison, Verdict
 from tasks.config import CORPUS_METRICS, Task
 from tasks.gate.config import GateConfig
-from tasks.gate.pairing import Paired, of_scores, pair
-from tasks.gate.selection import points
+from tasks.gate.pairing import Graded, Paired, in_order, of_scores, pair
+from tasks.gate.selection import Evaluated, Lack, items_needed, more_items, points
 from tasks.intervals import unseen
 from tasks.metrics import choose
 from tasks.records import Prediction
@@ -30,35 +32,76 @@ FEWEST = 20
 Predictions = Sequence[Prediction]
 
 
+class Measured(NamedTuple):
+    """A further metric of both.
+
+    Attributes:
+        pairs: tells what a test of another size would show.
+        bounds: one-sided, of the difference.
+    """
+
+    teacher: float
+    candidate: float
+    pairs: Paired
+    bounds: tuple[float, float]
+
+
 def metric(
-    name: str,
-    margin: float,
-    teacher: Predictions,
-    candidate: Predictions,
-    task: Task,
-    confidence: float,
+    name: str, teacher: Predictions, candidate: Predictions, task: Task, config: GateConfig
 ) -> GuardComparison:
-    """One further metric of the two on the same items, in the same order."""
-    if name in CORPUS_METRICS:
-        values, bounds = _corpus(name, teacher, candidate, confidence)
-    else:
-        score = choose.scorer(name, task)
-        scores = [
-            [score(each.answer, each.reference) for each in side] for side in (teacher, candidate)
-        ]
-        values = (float(np.mean(scores[0])), float(np.mean(scores[1])))
-        found = of_scores(*scores).compared(confidence)
-        bounds = (found.lower_bound, found.upper_bound)
+    """One of `config.guards` on the same items, in the same order."""
+    found, margin = (
+        _measured(name, teacher, candidate, task, config.confidence),
+        config.guards[name],
+    )
+    verdict = _verdict(*found.bounds, margin)
+    unknown = verdict == "inconclusive"
     return GuardComparison(
         metric=name,
         margin=margin,
-        teacher=values[0],
-        candidate=values[1],
-        difference=values[1] - values[0],
-        lower_bound=bounds[0],
-        upper_bound=bounds[1],
-        verdict=_verdict(*bounds, margin),
+        teacher=found.teacher,
+        candidate=found.candidate,
+        difference=found.candidate - found.teacher,
+        lower_bound=found.bounds[0],
+        upper_bound=found.bounds[1],
+        verdict=verdict,
+        required_items=items_needed(found.pairs, margin, config) if unknown else None,
     )
+
+
+def lacks(
+    teacher: Evaluated, candidate: Evaluated, task: Task, config: GateConfig, test_items: int
+) -> list[Lack]:
+    """Why a candidate would not hold every guard and slice, judged on validation; else empty."""
+    sides = in_order(teacher.predictions, candidate.predictions)
+    found = []
+    for name, margin in config.guards.items():
+        pairs = _measured(name, *sides, task, config.confidence).pairs
+        chance = pairs.pass_probability(test_items, margin, config.confidence)
+        if chance < config.min_pass_probability:
+            reason = (
+                f"its chance of being shown within {points(margin, signed=False)} of the teacher's "
+                f"{name} is {chance:.0%}, and {config.min_pass_probability:.0%} is asked: on "
+                f"validation it is {points(pairs.difference)}"
+            )
+            found.append(Lack(reason, more_items(pairs, margin, config, test_items)))
+    worse = [part for part in slices(*sides, task, config) if part.worse]
+    return [*found, *(Lack(f"on validation, {_lost(part, config)}") for part in worse)]
+
+
+def _measured(
+    name: str, teacher: Predictions, candidate: Predictions, task: Task, confidence: float
+) -> Measured:
+    if name in CORPUS_METRICS:
+        return _corpus(name, teacher, candidate, confidence)
+    score = choose.scorer(name, task)
+    one, other = (
+        [score(each.answer, each.reference) for each in side] for side in (teacher, candidate)
+    )
+    pairs = of_scores(one, other)
+    found = pairs.compared(confidence)
+    bounds = found.lower_bound, found.upper_bound
+    return Measured(float(np.mean(one)), float(np.mean(other)), pairs, bounds)
 
 
 def slices(
@@ -101,10 +144,8 @@ def _worse(parts: Sequence[Paired], config: GateConfig) -> list[bool]:
     return rejected
 
 
-def _corpus(
-    name: str, teacher: Predictions, candidate: Predictions, confidence: float
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Values and one-sided bounds of the difference, by a paired bootstrap."""
+def _corpus(name: str, teacher: Predictions, candidate: Predictions, confidence: float) -> Measured:
+    """By a paired bootstrap, whose spread is that of a mean of as many differences."""
     one, other = (
         choose.corpus(name)([each.answer for each in side], [each.reference for each in side])
         for side in (teacher, candidate)
@@ -113,7 +154,13 @@ def _corpus(
     low, high = np.quantile(drawn, [1 - confidence, confidence])
     # Answers that are all alike leave a bootstrap no width; a small test has shown little then.
     reach = unseen(len(teacher), confidence) if low == high else 0.0
-    return (one.value(), other.value()), (float(low) - reach, float(high) + reach)
+    deviation = float(drawn.std()) * math.sqrt(len(teacher))
+    values = one.value(), other.value()
+    share = sum(a.answer != b.answer for a, b in zip(teacher, candidate, strict=True)) / len(
+        teacher
+    )
+    pairs = Graded(values[1] - values[0], deviation, share, len(teacher))
+    return Measured(*values, pairs, (float(low) - reach, float(high) + reach))
 
 
 def _verdict(low: float, high: float, margin: float) -> Verdict:
@@ -137,11 +184,12 @@ def reasons(
         f"{points(each.margin, signed=False)}"
         for each in guarded
     ]
-    told += [
+    return [*told, *(_lost(part, config) for part in parts if part.worse)]
+
+
+def _lost(part: SliceComparison, config: GateConfig) -> str:
+    return (
         f"where {part.field} is {part.value} ({part.n:,} items) it is {points(part.difference)} "
         f"against the teacher, more than the {points(config.slice_margin or 0, signed=False)} that "
         "a slice may lose"
-        for part in parts
-        if part.worse
-    ]
-    return told
+    )

@@ -23,7 +23,20 @@ class Evaluated(NamedTuple):
     predictions: Sequence[Prediction]
 
 
-AlsoLacks = Callable[[Evaluated], Sequence[str]]
+class Lack(NamedTuple):
+    """What speaks against a candidate.
+
+    Attributes:
+        reason: in words.
+        items: test items that would mend it, if validation tells the truth; None where a larger
+            test would not.
+    """
+
+    reason: str
+    items: int | None = None
+
+
+AlsoLacks = Callable[[Evaluated], Sequence[Lack]]
 
 
 class Judged(NamedTuple):
@@ -33,8 +46,7 @@ class Judged(NamedTuple):
     pairs: Paired
     pass_probability: float
     cost_ratio: float
-    lacks: tuple[str, ...]
-    saves: bool
+    lacks: tuple[Lack, ...]
 
 
 class Selection(NamedTuple):
@@ -77,24 +89,18 @@ def choose(
     ]
     judged.sort(key=lambda each: (each.cost_ratio, each.evaluated.report.name))
     chosen = next((each for each in judged if not each.lacks), None)
-    unknown = None if chosen else _undecided(judged, config, test_items)
+    unknown = None if chosen else _undecided(judged)
     return Selection(
         chosen=chosen.evaluated if chosen else None,
         considered=tuple(_considered(each, chosen) for each in judged),
         undecided=unknown.evaluated.report.name if unknown else None,
-        required_items=items_needed(unknown.pairs, config) if unknown else None,
+        required_items=max(lack.items or 0 for lack in unknown.lacks) if unknown else None,
     )
 
 
-def _undecided(judged: Sequence[Judged], config: GateConfig, test_items: int) -> Judged | None:
+def _undecided(judged: Sequence[Judged]) -> Judged | None:
     """The likeliest of those that lack nothing but a larger test."""
-    able = [
-        each
-        for each in judged
-        if each.saves
-        and each.pairs.difference > -config.margin
-        and (items_needed(each.pairs, config) or 0) > test_items
-    ]
+    able = [each for each in judged if all(lack.items for lack in each.lacks)]
     return max(able, key=lambda each: each.pass_probability, default=None)
 
 
@@ -103,18 +109,17 @@ def _judge(
     candidate: Evaluated,
     config: GateConfig,
     test_items: int,
-    others: Sequence[str],
+    others: Sequence[Lack],
 ) -> Judged:
     report = candidate.report
     pairs = pair(teacher.report.name, teacher.predictions, report.name, candidate.predictions)
     probability = pairs.pass_probability(test_items, config.margin, config.confidence)
     ratio = savings.net_ratio(teacher.report, report, config).value
-    unsaved = savings.lacks(teacher.report, report, config)
-    lacks = []
+    lacks = [Lack(reason) for reason in savings.lacks(teacher.report, report, config)]
     if probability < config.min_pass_probability:
-        lacks.append(_unlikely(pairs, probability, config))
-    lacks += [*unsaved, *others]
-    return Judged(candidate, pairs, probability, ratio, tuple(lacks), saves=not unsaved)
+        items = more_items(pairs, config.margin, config, test_items)
+        lacks.insert(0, Lack(_unlikely(pairs, probability, config), items))
+    return Judged(candidate, pairs, probability, ratio, (*lacks, *others))
 
 
 def _unlikely(pairs: Paired, probability: float, config: GateConfig) -> str:
@@ -124,15 +129,22 @@ def _unlikely(pairs: Paired, probability: float, config: GateConfig) -> str:
         f"{points(pairs.difference)} against the teacher, with a margin of "
         f"{points(config.margin, signed=False)}"
     )
-    items = items_needed(pairs, config)
+    items = items_needed(pairs, config.margin, config)
     if pairs.difference <= -config.margin or items is None:
         return text
     return f"{text}; were that the truth, about {items:,} test items would be enough"
 
 
-def items_needed(pairs: Paired, config: GateConfig) -> int | None:
-    """Test items that would pass the gate if what was seen is the truth; None at the margin."""
-    return pairs.items_needed(config.margin, config.confidence, config.min_pass_probability)
+def items_needed(pairs: Paired, margin: float, config: GateConfig) -> int | None:
+    """Test items that would settle it if what was seen is the truth; None at the margin."""
+    return pairs.items_needed(margin, config.confidence, config.min_pass_probability)
+
+
+def more_items(pairs: Paired, margin: float, config: GateConfig, test_items: int) -> int | None:
+    """Test items that would show it, where that is more than there are; None where none would."""
+    items = items_needed(pairs, margin, config)
+    able = pairs.difference > -margin and items is not None and items > test_items
+    return items if able else None
 
 
 def points(share: float, signed: bool = True) -> str:
@@ -144,7 +156,7 @@ def _considered(judged: Judged, chosen: Judged | None) -> Considered:
     if judged is chosen:
         decision = "chosen: the cheapest that is expected to pass"
     elif judged.lacks:
-        decision = "not put to the test: " + "; and ".join(judged.lacks)
+        decision = "not put to the test: " + "; and ".join(lack.reason for lack in judged.lacks)
     else:
         decision = "not needed: a cheaper one is expected to pass"
     report = judged.evaluated.report

@@ -48,7 +48,7 @@ def judge(pairs: Paired, config: GateConfig) -> Judgement:
             f"than the margin of {margin}"
         )
         return Judgement("fail", difference, None, (seen, found))
-    items = items_needed(pairs, config)
+    items = items_needed(pairs, config.margin, config)
     found = (
         f"{sure} it may be up to {points(-difference.lower_bound, signed=False)} worse, so the "
         f"test is too small to tell whether it keeps within the margin of {margin}"

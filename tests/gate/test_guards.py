@@ -95,3 +95,30 @@ def test_superior_is_said_only_when_it_was_shown(tmp_path: Path) -> None:
 def test_a_slice_by_a_field_that_records_lack_is_an_error_with_its_remedy(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no metadata region.*prepare\.metadata\.region"):
         gate(tmp_path, range(10), range(10), CONFIG, ("region",))
+
+
+def test_a_candidate_that_loses_a_guard_on_validation_is_not_put_to_the_test(
+    tmp_path: Path,
+) -> None:
+    config = CONFIG.model_copy(update={"guards": {"macro_f1": 0.03}, "margin": 0.1})
+    items = locked_test(tmp_path, 1000)
+    small = Evaluated(evaluation("small", 0.001), told(600, range(0, 600, 20)))
+    base = run(items, small)
+    teacher = base.evaluated["teacher"]._replace(predictions=told(600, range(0)))
+    given = base._replace(evaluated={**base.evaluated, "teacher": teacher})
+    report = decide(given, config, lambda *_: pytest.fail("the locked test was looked at")).report
+    assert (report.verdict, report.test) == ("fail", None)
+    [considered] = report.considered
+    assert "its chance of being shown within 3.0 points of the teacher's macro_f1 is" in (
+        considered.decision
+    )
+
+
+def test_a_guard_that_is_not_settled_says_how_many_items_would(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"guards": {"macro_f1": 0.05}, "margin": 0.1})
+    report = gate(tmp_path, range(5, 100), range(0, 122), config)
+    [guard] = report.guards
+    assert (guard.verdict, report.verdict) == ("inconclusive", "inconclusive")
+    assert guard.required_items is not None
+    assert report.required_items is not None
+    assert report.required_items >= guard.required_items > 1000
