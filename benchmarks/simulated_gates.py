@@ -5,6 +5,7 @@
 The gate itself decides, on made-up answers: it chooses on validation, then looks at a locked test
 once. Told are the shares of passes with exact binomial bounds (Clopper and Pearson 1934): false
 ones where every candidate is truly at the margin, true ones where it is truly the teacher's equal.
+Where slices are at the margin of slices, told is how often any of them raises a false alarm.
 Writes benchmarks/results/simulated-gates.json.
 """
 
@@ -54,8 +55,7 @@ CONFIG = GateConfig(
 )
 
 
-TASK = Task(kind="classification", labels=("no", "yes"))
-
+LABELS = ("no", "yes")
 
 Scores = NDArray[np.int64]
 
@@ -67,6 +67,8 @@ class World(NamedTuple):
         difference: every candidate's share of right answers minus the teacher's.
         candidates: how many there are, each wrong on items of its own.
         graded: scores lie between 0 and 1, as those of chrF do, instead of being one of the two.
+        slices: parts of equal size, each with the same truth.
+        config: the limits that the gate keeps to.
     """
 
     difference: float
@@ -74,12 +76,40 @@ class World(NamedTuple):
     validation_items: int = 500
     test_items: int = 1500
     graded: bool = False
+    slices: int = 1
+    config: GateConfig = CONFIG
 
+    @property
+    def task(self) -> Task:
+        """Labels that are equally frequent: macro-F1 then falls by what accuracy falls."""
+        return Task(kind="classification", labels=LABELS, slices=("part",))
+
+    def told(self) -> dict[str, Any]:
+        """What the result says of it."""
+        limits = self.config.model_dump(include={"margin", "guards", "slice_margin"})
+        return self._asdict() | {"config": limits}
+
+
+WIDE = CONFIG.model_copy(update={"margin": 0.1})
+"""A metric that holds beyond doubt, so that the verdict is that of what stands beside it."""
+
+ALARM = "ten slices at their margin"
+GUARDED = "macro-F1 at its margin, one candidate"
 
 WORLDS = {
     "at the margin, one candidate": World(-CONFIG.margin),
     "at the margin, ten candidates": World(-CONFIG.margin, candidates=10),
     "at the margin, one candidate, graded scores": World(-CONFIG.margin, graded=True),
+    GUARDED: World(
+        -CONFIG.margin, config=WIDE.model_copy(update={"guards": {"macro_f1": CONFIG.margin}})
+    ),
+    # So few validation items that no slice is judged by them.
+    ALARM: World(
+        -CONFIG.margin,
+        validation_items=190,
+        slices=10,
+        config=WIDE.model_copy(update={"slice_margin": CONFIG.margin}),
+    ),
     "equal to the teacher": World(0.0),
     "equal to the teacher, graded scores": World(0.0, graded=True),
     "equal to the teacher, 50 test items": World(0.0, test_items=50),
@@ -91,7 +121,7 @@ def main(arguments: list[str]) -> None:
     if arguments:
         raise StillhouseError("usage: python -m benchmarks.simulated_gates (no arguments)")
     result = {
-        name: world._asdict() | summary(simulate(world, GATES)) for name, world in WORLDS.items()
+        name: world.told() | summary(simulate(world, GATES)) for name, world in WORLDS.items()
     }
     records.write_report(RESULT, result)
     print(json.dumps(result, indent=2))
@@ -112,15 +142,15 @@ def simulate(world: World, gates: int, seed: int = 0) -> Counter[Verdict]:
 
 
 def summary(verdicts: Counter[Verdict]) -> dict[str, Any]:
-    """Counts, and the share of passes with its exact interval."""
+    """Counts, and the shares of passes and of failures with their exact intervals."""
+    shares = {"passes": _share(verdicts, "pass"), "failures": _share(verdicts, "fail")}
+    return {"gates": verdicts.total(), "verdicts": dict(verdicts), **shares}
+
+
+def _share(verdicts: Counter[Verdict], verdict: Verdict) -> dict[str, float]:
     gates = verdicts.total()
-    found = stats.binomtest(verdicts["pass"], gates)
-    exact = found.proportion_ci(CONFIDENCE, method="exact")
-    return {
-        "gates": gates,
-        "verdicts": dict(verdicts),
-        "passes": {"value": verdicts["pass"] / gates, "low": exact.low, "high": exact.high},
-    }
+    exact = stats.binomtest(verdicts[verdict], gates).proportion_ci(CONFIDENCE, method="exact")
+    return {"value": verdicts[verdict] / gates, "low": exact.low, "high": exact.high}
 
 
 def _gate(world: World, test: Path, generator: np.random.Generator) -> Verdict:
@@ -130,12 +160,14 @@ def _gate(world: World, test: Path, generator: np.random.Generator) -> Verdict:
     # All cost the same, so that the gate is free to take whichever looks best by name alone.
     evaluated = {
         name: Evaluated(
-            _evaluation(name, "teacher" if name == "teacher" else "candidate"), _answers(row)
+            _evaluation(name, "teacher" if name == "teacher" else "candidate"),
+            _answers(row, world.slices),
         )
         for name, row in zip(names, seen, strict=True)
     }
-    run = Run("simulated", "quick", TASK, evaluated, test, data_hash="")
-    return decide(run, CONFIG, lambda side, _: _answers(locked[side.name])).report.verdict
+    run = Run("simulated", "quick", world.task, evaluated, test, data_hash="")
+    decision = decide(run, world.config, lambda side, _: _answers(locked[side.name], world.slices))
+    return decision.report.verdict
 
 
 def _scores(world: World, items: int, generator: np.random.Generator) -> Scores:
@@ -157,13 +189,21 @@ def _graded(world: World, items: int, generator: np.random.Generator) -> Scores:
     return np.vstack([teacher, np.where(generator.random(size) < REDRAWN, redrawn, teacher)])
 
 
-def _answers(steps: NDArray[np.int64]) -> list[Prediction]:
-    return [_prediction(item, int(step)) for item, step in enumerate(steps)]
+def _answers(steps: NDArray[np.int64], slices: int) -> list[Prediction]:
+    return [_prediction(item, int(step), slices) for item, step in enumerate(steps)]
 
 
 @cache
-def _prediction(item: int, step: int) -> Prediction:
-    return Prediction(id=f"{item:05}", reference="yes", answer=str(step), score=step / STEPS)
+def _prediction(item: int, step: int, slices: int) -> Prediction:
+    reference, other = LABELS[item % 2], LABELS[1 - item % 2]
+    return Prediction(
+        id=f"{item:05}",
+        reference=reference,
+        answer=reference if step == STEPS else other,
+        score=step / STEPS,
+        # Not by the remainder of 2: both labels belong to every slice.
+        metadata={"part": str(item // 2 % slices)},
+    )
 
 
 def _items(count: int) -> list[Record]:

@@ -123,12 +123,16 @@ class LoadPoint(Facts):
 
 
 class Performance(Facts):
-    """What the engine did under load; every figure is a timing or a memory reading."""
+    """What the engine did under load; every figure is a timing or a memory reading.
+
+    `arrivals_per_second` is None where a request was sent when another had been answered.
+    """
 
     concurrency: int | None = None
     repeats: int | None = None
     requests: int | None = None
     through: str = "engine"
+    arrivals_per_second: float | None = None
     requests_per_second: Span
     latency_ms: Latency
     load_curve: tuple[LoadPoint, ...] = ()

@@ -34,13 +34,13 @@ Kind = Literal["classification", "extraction", "translation", "summarization", "
 METRICS: Final[Mapping[Kind, tuple[str, ...]]] = {
     "classification": ("accuracy", "macro_f1"),
     "extraction": ("field_f1", "exact_match", "json_validity"),
-    "translation": ("chrf", "bleu", "exact_match"),
+    "translation": ("chrf", "corpus_chrf", "bleu", "exact_match"),
     "summarization": ("rouge_l", "rouge_1", "rouge_2", "chrf"),
     "chat": ("chrf", "rouge_l", "exact_match"),
 }
 """What is reported of each kind of task; the first is its metric unless the workload names one."""
 
-CORPUS_METRICS: Final = ("macro_f1", "bleu")
+CORPUS_METRICS: Final = ("macro_f1", "bleu", "corpus_chrf")
 """Of these, only all answers together have a score: two models cannot be compared by the answer."""
 
 

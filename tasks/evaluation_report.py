@@ -42,6 +42,7 @@ class Load(NamedTuple):
         watt_hours: that all requests together took; None where the machine does not tell.
         curve: other loads that were tried.
         through: what was asked: "engine", or "service" over HTTP.
+        arrivals_per_second: of requests at random moments; None where each follows an answer.
     """
 
     concurrency: int
@@ -53,6 +54,7 @@ class Load(NamedTuple):
     watt_hours: float | None = None
     curve: Sequence[Point] = ()
     through: str = "engine"
+    arrivals_per_second: float | None = None
 
 
 def quality(predictions: Sequence[Prediction], task: Task) -> dict[str, Any]:
@@ -84,6 +86,7 @@ def performance(load: Load) -> dict[str, Any]:
         "concurrency": load.concurrency,
         "repeats": len(load.rates),
         "through": load.through,
+        "arrivals_per_second": load.arrivals_per_second,
         "requests": len(load.latencies),
         "requests_per_second": intervals.mean(load.rates)._asdict(),
         "latency_ms": _latency(load.latencies),

@@ -2,6 +2,7 @@
 
 measure: {concurrency: 16, repeats: 3, seconds: 4, price_per_hour: 0.08}
 measure: {concurrency: 16, load_curve: [1, 4, 32], p95_ms: 500, price_per_hour: 0.08}
+measure: {arrivals: random, load_curve: [1, 4, 32], p95_ms: 500, price_per_hour: 0.08}
 """
 
 from typing import Annotated, Literal
@@ -20,6 +21,12 @@ class MeasureConfig(Config):
         default="engine",
         description="What is asked. service: the Bento's, over HTTP, which is part of what a "
         "request costs; engine: the engine alone.",
+    )
+    arrivals: Literal["steady", "random"] = Field(
+        default="steady",
+        description="steady: a fixed number of clients, each with a request in flight; random: at "
+        "random moments (a Poisson process), as those of many clients who know nothing of each "
+        "other. Priced is then the highest rate of arrivals within p95_ms.",
     )
     concurrency: Concurrency = Field(
         default=16, description="Requests in flight; the load that is priced, without p95_ms."
@@ -56,6 +63,8 @@ class MeasureConfig(Config):
             raise ValueError(
                 "p95_ms: give load_curve too, for example [1, 4, 8], to look for the load within it"
             )
+        if self.arrivals == "random" and self.p95_ms is None:
+            raise ValueError("arrivals: random needs p95_ms, or no rate of them is too high")
         return self
 
     @property

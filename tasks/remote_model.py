@@ -22,7 +22,7 @@ from tasks.config import Task
 from tasks.errors import ConfigError, DataError, Problem
 from tasks.records import Record, Row
 from tasks.remote_config import RemoteConfig
-from tasks.scoring import Answers
+from tasks.scoring import Answers, Traffic
 
 RETRIES = 8
 """Of the official client, which waits longer each time and does what a 429 tells it."""
@@ -79,7 +79,7 @@ async def _answer_all(
                 answer.text, answer.prompt_tokens, answer.completion_tokens, answer.finish_reason
             )
 
-        answers = await scoring.ask(complete, records, task, config.concurrency, label)
+        answers = await scoring.ask(complete, records, task, Traffic(config.concurrency), label)
     # What was kept took as long as it took when it was paid for.
     return answers._replace(latencies=[seconds[record.id] for record in records])
 

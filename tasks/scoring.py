@@ -1,6 +1,6 @@
 """Ask an engine many requests at once, as clients of the served model would.
 
-    answers = answer_all(engine, folder, records, task, concurrency=16, progress_label="gate")
+    answers = answer_all(engine, folder, records, task, Traffic(16), progress_label="gate")
 
 Evaluation and gate use the same engine, prompts and decoding as the Bento.
 """
@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from bentos.generator.engine import Completion, Engine
 from bentos.generator.prompt import Renderer
 from tasks.config import Task
@@ -20,12 +22,33 @@ from tasks.progress import Progress
 from tasks.records import Prediction, Record
 
 
+class Traffic(NamedTuple):
+    """How requests come.
+
+    Attributes:
+        concurrency: requests in flight, at most.
+        per_second: arrivals at random moments, whatever is still in flight (a Poisson process);
+            None: the next comes when one is answered.
+    """
+
+    concurrency: int
+    per_second: float | None = None
+
+    def due(self, count: int) -> list[float]:
+        """Seconds from the start to each arrival, the same every time."""
+        if self.per_second is None:
+            return [0.0] * count
+        gaps = np.random.default_rng(0).exponential(1 / self.per_second, count)
+        return [float(at) for at in gaps.cumsum()]
+
+
 class Answers(NamedTuple):
     """What came back, in the order of the records.
 
     Attributes:
         predictions: one a record.
-        latencies: seconds from request to whole answer, one a record.
+        latencies: seconds from request to whole answer, one a record; of random arrivals, the
+            wait for a place among those in flight included.
         prompt_tokens: read by the model, one a record.
         completion_tokens: computed for the answer, one a record.
         seconds: from the first request to the last answer.
@@ -43,17 +66,17 @@ def answer_all(
     folder: Path,
     records: Sequence[Record],
     task: Task,
-    concurrency: int,
+    traffic: Traffic,
     progress_label: str,
 ) -> Answers:
-    """Keep `concurrency` requests in flight until all are answered.
+    """Send all requests as the traffic has them, and wait for every answer.
 
     Args:
         engine: runs the model.
         folder: the model's folder, for its tokenizer.
         records: what to ask.
         task: how to draw answers, and what gives them their score.
-        concurrency: requests in flight, 1 or more.
+        traffic: how requests come.
         progress_label: names the work in progress lines.
     """
     renderer, decoding = Renderer.from_folder(folder), task.decoding()
@@ -61,32 +84,35 @@ def answer_all(
     async def complete(record: Record) -> Completion:
         return await engine.complete(prompt_ids(record, renderer), decoding)
 
-    return asyncio.run(ask(complete, records, task, concurrency, progress_label))
+    return asyncio.run(ask(complete, records, task, traffic, progress_label))
 
 
 async def ask(
     complete: Callable[[Record], Awaitable[Completion]],
     records: Sequence[Record],
     task: Task,
-    concurrency: int,
+    traffic: Traffic,
     progress_label: str,
 ) -> Answers:
-    """Keep `concurrency` calls of `complete` in flight until all records are answered."""
+    """Call `complete` with every record as the traffic has it, and wait for every answer."""
     # Before any request: a metric of the user's own may not be there.
     score = scorer(task.primary_metric, task)
     progress = Progress(progress_label, len(records))
-    free = asyncio.Semaphore(concurrency)
+    free = asyncio.Semaphore(traffic.concurrency)
     started = time.perf_counter()
 
-    async def one(record: Record) -> tuple[Completion, float]:
+    async def one(record: Record, due: float) -> tuple[Completion, float]:
+        if due:
+            await asyncio.sleep(started + due - time.perf_counter())
         async with free:
-            sent = time.perf_counter()
+            sent = started + due if due else time.perf_counter()
             completion = await complete(record)
             latency = time.perf_counter() - sent
         progress.advance()
         return completion, latency
 
-    done = await asyncio.gather(*(one(record) for record in records))
+    due = traffic.due(len(records))
+    done = await asyncio.gather(*map(one, records, due))
     seconds = time.perf_counter() - started
     return Answers(
         [_judge(record, c.text, score) for record, (c, _) in zip(records, done, strict=True)],

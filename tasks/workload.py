@@ -153,6 +153,7 @@ def resolve(
     content["budget"] = budget
     _anchor(content, local or root)
     found += _pin_metric(content, root, shown)
+    found += _pin_benchmarks(content, shown)
     try:
         checked = Workload.model_validate(content)
     except ValidationError as error:
@@ -209,6 +210,22 @@ def _pin_metric(content: dict[str, Any], root: Path, file: Path) -> Iterator[Pro
         task["metric_sha256"] = hashlib.sha256((root / module).read_bytes()).hexdigest()
     else:
         yield Problem(str(file), "task.metric", name, f"there is no {module}; write and commit it")
+
+
+def _pin_benchmarks(content: dict[str, Any], file: Path) -> Iterator[Problem]:
+    """Tell benchmarks by their hashes: the data are prepared again when one changes."""
+    prepare: Any = content.get("prepare")
+    names = prepare.get("benchmarks") if isinstance(prepare, dict) else None
+    digests = []
+    for number, name in enumerate(names if isinstance(names, list) else ()):
+        if Path(name).is_file():
+            digests.append(hashlib.sha256(Path(name).read_bytes()).hexdigest())
+        else:
+            yield Problem(
+                str(file), f"prepare.benchmarks.{number}", name, "no such file; mend the path"
+            )
+    if digests:
+        prepare["benchmarks_sha256"] = digests
 
 
 def _apply(content: dict[str, Any], overrides: Overrides) -> Iterator[Problem]:

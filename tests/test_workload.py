@@ -100,6 +100,7 @@ def test_every_problem_of_a_file_is_told_at_once(content: dict[str, Any], tmp_pa
         ("prepare", "fields", {"txet": "text"}, "prepare.fields = txet: must name"),
         ("task", "slices", ["language"], "task.slices = language: not in prepare.metadata"),
         ("gate", "guards", {"bleu": 0.1}, "gate.guards.bleu = bleu: not a further metric"),
+        ("prepare", "benchmarks", ["exam.txt"], "prepare.benchmarks.0 = "),
         ("task", "metric", "mine:f", "task.metric = mine:f: there is no workloads/mine.py"),
     ],
 )
@@ -160,9 +161,25 @@ def test_local_data_is_found_from_any_worktree(content: dict[str, Any], tmp_path
 
 
 def test_benchmarks_are_found_from_any_worktree(content: dict[str, Any], tmp_path: Path) -> None:
-    content["prepare"]["benchmarks"] = ["exam.jsonl", "/data/other.txt"]
+    (tmp_path / "exam.jsonl").write_text("{}")
+    other = tmp_path / "elsewhere.txt"
+    other.write_text("what was asked")
+    content["prepare"]["benchmarks"] = ["exam.jsonl", str(other)]
     prepare = resolve("mine", "quick", {}, saved(content, tmp_path)).workload.prepare
-    assert prepare.benchmarks == (str(tmp_path / "exam.jsonl"), "/data/other.txt")
+    assert prepare.benchmarks == (str(tmp_path / "exam.jsonl"), str(other))
+
+
+def test_data_are_prepared_again_when_a_benchmark_changes(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    exam = tmp_path / "exam.txt"
+    content["prepare"]["benchmarks"] = ["exam.txt"]
+    seen = set()
+    for text in ("one question", "another question"):
+        exam.write_text(text)
+        prepare = resolve("mine", "quick", {}, saved(content, tmp_path)).workload.prepare
+        seen.add(prepare.benchmarks_sha256)
+    assert len(seen) == 2
 
 
 def test_labels_of_data_and_task_must_agree(content: dict[str, Any], tmp_path: Path) -> None:

@@ -6,9 +6,13 @@ One pass over the validation rows gives both: answers for quality; and throughpu
 for each of `repeats` equal shares of the rows, for cost. A share that a fast model answers in less
 than `seconds` is asked again: a second of a busy machine says little. Rows are asked as they are,
 so prompts are as long as the workload's.
+
+Requests at random moments are tried at falling shares of the throughput that steady ones had, and
+the first rate that keeps to the service level is priced.
 """
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -25,10 +29,13 @@ from tasks.evaluate.config import EntryConfig
 from tasks.evaluate.service import Service
 from tasks.measure import MeasureConfig
 from tasks.records import Prediction, Record
-from tasks.scoring import Answers, answer_all
+from tasks.scoring import Answers, Traffic, answer_all
 
-Ask = Callable[[Sequence[Record], int], Answers]
-"""Asks all rows with so many requests in flight."""
+Ask = Callable[[Sequence[Record], Traffic], Answers]
+"""Asks all rows as the traffic has them."""
+
+UTILIZATIONS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+"""Of the steady throughput: rates of random arrivals that are tried."""
 
 
 def evaluate(
@@ -46,7 +53,7 @@ def evaluate(
     with _asked(name, entry, measure, task) as ask:
         load_seconds = time.perf_counter() - started
         # The first requests also pay for memory and kernels that all later ones share.
-        ask(rows[: measure.warmup_requests], measure.concurrency)
+        ask(rows[: measure.warmup_requests], Traffic(measure.concurrency))
         predictions, load = priced(ask, rows, shares, measure, load_seconds)
     return predictions, _report(name, entry, folder, predictions, load, measure, task)
 
@@ -58,10 +65,10 @@ def _asked(name: str, entry: EntryConfig, measure: MeasureConfig, task: Task) ->
     match measure.through:
         case "service":
             with Service(folder, entry.engine, task) as service:
-                yield lambda rows, load: service.answer_all(rows, load, label)
+                yield lambda rows, traffic: service.answer_all(rows, traffic, label)
         case "engine":
             with closing(load_engine(entry.engine, folder)) as engine:
-                yield lambda rows, load: answer_all(engine, folder, rows, task, load, label)
+                yield lambda rows, traffic: answer_all(engine, folder, rows, task, traffic, label)
         case _:
             assert_never(measure.through)
 
@@ -75,28 +82,35 @@ def priced(
 ) -> tuple[list[Prediction], facts.Load]:
     """Answers and figures at the load that is priced.
 
-    That is `concurrency` or, where a service level is asked, the highest load that keeps to it:
-    in the brief try, and then in the whole measurement. Where none does, it is the lowest.
+    That is `concurrency` or, where a service level is asked, the highest load that keeps to it
+    in the whole measurement. Where none does, it is the lowest.
     """
     loads = [load for load in measure.loads if measure.p95_ms or load != measure.concurrency]
     curve = [_try(ask, rows, load, measure) for load in loads]
-    for concurrency in _wanted(curve, measure):
+    for traffic in _wanted(curve, measure):
         meter = Meter()
-        measured = [_repeat(ask, share, concurrency, measure.seconds) for share in shares]
-        load = _load(measured, concurrency, load_seconds, meter.watt_hours(), curve)._replace(
+        measured = [_repeat(ask, share, traffic, measure.seconds) for share in shares]
+        load = _load(measured, traffic, load_seconds, meter.watt_hours(), curve)._replace(
             through=measure.through
         )
         if facts.within(load.latencies, measure.p95_ms):
             break
-    return [p for repeat in measured for p in repeat[0].predictions], load
+    return [
+        prediction
+        for share, repeat in zip(shares, measured, strict=True)
+        for prediction in repeat[0].predictions[: len(share)]
+    ], load
 
 
-def _wanted(curve: Sequence[facts.Point], measure: MeasureConfig) -> list[int]:
+def _wanted(curve: Sequence[facts.Point], measure: MeasureConfig) -> list[Traffic]:
     """Loads that may be priced, the most wanted first."""
     if measure.p95_ms is None:
-        return [measure.concurrency]
+        return [Traffic(measure.concurrency)]
+    if measure.arrivals == "random":
+        most = max(point.rate for point in curve)
+        return [Traffic(measure.loads[-1], share * most) for share in UTILIZATIONS]
     allowed = [p.concurrency for p in curve if facts.within(p.latencies, measure.p95_ms)]
-    return sorted(allowed, reverse=True) or [measure.loads[0]]
+    return [Traffic(n) for n in sorted(allowed, reverse=True) or measure.loads[:1]]
 
 
 def split(rows: Sequence[Record], shares: int) -> list[Sequence[Record]]:
@@ -141,20 +155,28 @@ def _report(
 def _try(ask: Ask, rows: Sequence[Record], concurrency: int, measure: MeasureConfig) -> facts.Point:
     """A brief look at one load."""
     count = max(measure.load_curve_requests, 2 * concurrency)
-    answers = ask(list(itertools.islice(itertools.cycle(rows), count)), concurrency)
+    answers = ask(_again(rows, count), Traffic(concurrency))
     return facts.Point(concurrency, count / answers.seconds, answers.latencies)
 
 
-def _repeat(ask: Ask, share: Sequence[Record], concurrency: int, seconds: float) -> list[Answers]:
-    passes = [ask(share, concurrency)]
+def _again(rows: Sequence[Record], count: int) -> list[Record]:
+    return list(itertools.islice(itertools.cycle(rows), count))
+
+
+def _repeat(ask: Ask, share: Sequence[Record], traffic: Traffic, seconds: float) -> list[Answers]:
+    if traffic.per_second is not None:
+        # In one go: a queue has to build up.
+        count = max(len(share), math.ceil(traffic.per_second * seconds))
+        return [ask(_again(share, count), traffic)]
+    passes = [ask(share, traffic)]
     while sum(answers.seconds for answers in passes) < seconds:
-        passes.append(ask(share, concurrency))
+        passes.append(ask(share, traffic))
     return passes
 
 
 def _load(
     measured: Sequence[Sequence[Answers]],
-    concurrency: int,
+    traffic: Traffic,
     load_seconds: float,
     watt_hours: float | None,
     curve: Sequence[facts.Point],
@@ -164,7 +186,8 @@ def _load(
     read = sum(sum(answers.prompt_tokens) for answers in passes)
     written = sum(sum(answers.completion_tokens) for answers in passes)
     return facts.Load(
-        concurrency=concurrency,
+        concurrency=traffic.concurrency,
+        arrivals_per_second=traffic.per_second,
         rates=[_rate(repeat) for repeat in measured],
         latencies=latencies,
         prompt_tokens_per_second=read / sum(answers.seconds for answers in passes),

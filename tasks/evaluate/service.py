@@ -1,7 +1,7 @@
 """The service that a Bento holds, started with one candidate, and asked over HTTP.
 
     with Service(folder, "openvino", task) as service:
-        answers = service.answer_all(rows, concurrency=32, progress_label="evaluate:small-int8")
+        answers = service.answer_all(rows, Traffic(32), progress_label="evaluate:small-int8")
 
 What a request costs includes its way through HTTP, and with a small model that is much of it. The
 client shares the machine with the server, so it speaks over plain sockets: it then takes less than
@@ -31,7 +31,7 @@ from tasks import paths, scoring
 from tasks.config import Task
 from tasks.errors import ModelError
 from tasks.records import Record
-from tasks.scoring import Answers
+from tasks.scoring import Answers, Traffic
 
 HOST = "127.0.0.1"
 NAME = "evaluated"
@@ -76,17 +76,17 @@ class Service:
         self._end()
 
     def answer_all(
-        self, records: Sequence[Record], concurrency: int, progress_label: str
+        self, records: Sequence[Record], traffic: Traffic, progress_label: str
     ) -> Answers:
-        """Keep `concurrency` requests in flight until all are answered.
+        """Send all requests as the traffic has them, and wait for every answer.
 
         Raises:
             ModelError: the server refused or failed a request.
         """
-        return asyncio.run(self._answer_all(records, concurrency, progress_label))
+        return asyncio.run(self._answer_all(records, traffic, progress_label))
 
     async def _answer_all(
-        self, records: Sequence[Record], concurrency: int, progress_label: str
+        self, records: Sequence[Record], traffic: Traffic, progress_label: str
     ) -> Answers:
         idle: list[Stream] = []
 
@@ -97,7 +97,7 @@ class Service:
             return completion
 
         try:
-            return await scoring.ask(complete, records, self._task, concurrency, progress_label)
+            return await scoring.ask(complete, records, self._task, traffic, progress_label)
         finally:
             for _, writer in idle:
                 writer.close()

@@ -12,7 +12,7 @@ from tasks.config import Task
 from tasks.errors import DataError
 from tasks.records import Prediction, Record
 from tasks.remote_config import RemoteConfig
-from tasks.scoring import answer_all
+from tasks.scoring import Traffic, answer_all
 
 CONCURRENCY = 16
 """Where the evaluation does not tell its own; changes speed, not answers."""
@@ -45,7 +45,7 @@ def answer(report: Evaluation, items: Sequence[Record], task: Task) -> Sequence[
             folder,
             items,
             task,
-            concurrency=report.performance.concurrency or CONCURRENCY,
+            Traffic(report.performance.concurrency or CONCURRENCY),
             progress_label=f"gate:{report.name}",
         ).predictions
     finally:

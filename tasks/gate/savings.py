@@ -31,7 +31,7 @@ def lacks(teacher: Evaluation, candidate: Evaluation, config: GateConfig) -> lis
     if level is not None and not level.met:
         found.append(
             f"it does not answer 95% of requests within the {level.p95_ms_asked:g} ms that are "
-            f"asked: at {level.concurrency} in flight it takes {level.p95_ms_measured:,.0f} ms"
+            f"asked: with {_load(candidate)} it takes {level.p95_ms_measured:,.0f} ms"
         )
     ratio = net_ratio(teacher, candidate, config)
     if ratio.high is None:
@@ -122,12 +122,13 @@ def _incomparable(teacher: Evaluation, candidate: Evaluation) -> list[str]:
             "one price includes HTTP and the other does not: evaluate both again"
         )
     one, other = _asked(candidate.cost.service_level), _asked(teacher.cost.service_level)
-    loads = candidate.performance.concurrency, teacher.performance.concurrency
+    each, others = candidate.performance, teacher.performance
+    alike = (each.arrivals_per_second is None) == (others.arrivals_per_second is None)
     # With a service level each is priced at the highest load that keeps to it.
-    if one != other or (one is None and loads[0] != loads[1]):
+    if one != other or not alike or (one is None and each.concurrency != others.concurrency):
         found.append(
-            f"it was measured under another load than the teacher ({loads[0]} requests in flight "
-            f"against {loads[1]}, p95 {one} ms against {other} ms asked): evaluate both again"
+            f"it was measured under another load than the teacher ({_load(candidate)} against "
+            f"{_load(teacher)}, p95 {one} ms against {other} ms asked): evaluate both again"
         )
     return found
 
@@ -162,6 +163,13 @@ def _added(teacher: Evaluation, config: GateConfig) -> float:
     asked = config.ledger
     fallback = asked.escalation_share * _price(teacher)
     return asked.router_per_1000 + asked.judge_per_1000 + fallback
+
+
+def _load(report: Evaluation) -> str:
+    arrivals = report.performance.arrivals_per_second
+    if arrivals is not None:
+        return f"{arrivals:,.3g} requests arriving a second at random"
+    return f"{report.performance.concurrency} requests in flight"
 
 
 def _asked(level: ServiceLevel | None) -> float | None:

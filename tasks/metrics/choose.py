@@ -82,6 +82,10 @@ def corpus(metric: str) -> CorpusScore:
             from tasks.metrics.text import bleu
 
             return bleu
+        case "corpus_chrf":
+            from tasks.metrics.text import corpus_chrf
+
+            return corpus_chrf
         case _:
             raise ValueError(f"{metric}: no score of a corpus")
 

@@ -26,6 +26,18 @@ def chrf(answer: str, reference: str) -> float:
     return min(1.0, sacrebleu.sentence_chrf(answer, [reference]).score / 100)
 
 
+def corpus_chrf(answers: Sequence[str], references: Sequence[str]) -> Additive:
+    """Character n-gram F score of all answers together, 0 to 1, as papers report it."""
+    metric = sacrebleu.CHRF()
+    # What sacrebleu draws its own bootstrap samples from.
+    rows = metric._extract_corpus_statistics(answers, [references])
+
+    def of_sums(sums: Floats) -> float:
+        return min(1.0, metric._compute_f_score(list(sums)) / 100)
+
+    return Additive(np.array(rows, dtype=float), of_sums)
+
+
 def bleu(answers: Sequence[str], references: Sequence[str]) -> Additive:
     """BLEU of all answers together, 0 to 1; it has no meaning for a single short one."""
     rows = []

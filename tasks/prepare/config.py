@@ -161,6 +161,9 @@ class Prepare(Config):
     benchmarks: tuple[str, ...] = Field(
         default=(), description="Files (.jsonl, .csv, .txt) whose texts training must not hold."
     )
+    benchmarks_sha256: tuple[str, ...] = Field(
+        default=(), description="Of these files, in order; set by a run."
+    )
     split: Split = Split()
     max_train: int | None = Field(default=None, ge=1, description="Records kept, by hash.")
     max_validation: int | None = Field(default=600, ge=1, description="Records kept, by hash.")

@@ -34,9 +34,10 @@ class LoadPoint(Facts):
 
 
 class LoadCurve(Facts):
-    """The part of an evaluation's performance that was measured at several loads."""
+    """The part of an evaluation's performance that was measured under further loads."""
 
     load_curve: tuple[LoadPoint, ...] = ()
+    arrivals_per_second: float | None = None
 
 
 class ServiceLevel(Facts):
@@ -105,7 +106,8 @@ def load_curve(evaluation: Evaluation, more: EvaluationSections) -> tuple[LoadPo
     if not points:
         return ()
     tried = {point.concurrency for point in points}
-    if priced.concurrency is not None and priced.concurrency not in tried:
+    steady = more.performance.arrivals_per_second is None
+    if steady and priced.concurrency is not None and priced.concurrency not in tried:
         here = LoadPoint(
             concurrency=priced.concurrency,
             requests_per_second=priced.requests_per_second,

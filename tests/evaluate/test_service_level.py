@@ -6,21 +6,21 @@ import pytest
 from pydantic import ValidationError
 
 from tasks import evaluation_report
-from tasks.evaluate.served import priced
+from tasks.evaluate.served import Ask, priced
 from tasks.measure import MeasureConfig
 from tasks.records import Prediction, Record
-from tasks.scoring import Answers
+from tasks.scoring import Answers, Traffic
 from tests.tiny import record
 
 ROWS = [record(number) for number in range(24)]
 SHARES = [ROWS[:12], ROWS[12:]]
 
 
-def server(latency: Callable[[int], float]) -> Callable[[Sequence[Record], int], Answers]:
+def server(latency: Callable[[int], float]) -> Ask:
     """A server whose requests take `latency(concurrency)` seconds."""
 
-    def ask(rows: Sequence[Record], concurrency: int) -> Answers:
-        each = latency(concurrency)
+    def ask(rows: Sequence[Record], traffic: Traffic) -> Answers:
+        each = latency(traffic.concurrency)
         predictions = [
             Prediction(id=r.id, reference=r.reference, answer="negative", score=1.0) for r in rows
         ]
@@ -29,7 +29,7 @@ def server(latency: Callable[[int], float]) -> Callable[[Sequence[Record], int],
             latencies=[each] * len(rows),
             prompt_tokens=[20] * len(rows),
             completion_tokens=[1] * len(rows),
-            seconds=len(rows) * each / concurrency,
+            seconds=len(rows) * each / traffic.concurrency,
         )
 
     return ask
@@ -68,6 +68,45 @@ def test_a_load_that_only_seemed_to_keep_the_service_level_is_not_priced() -> No
     _, load = priced(server(latency), ROWS, SHARES, config(p95_ms=100), 0.0)
     assert load.concurrency == 4
     assert seen == [1, 4, 16, 64, 16, 16, 4, 4]
+
+
+def queue(seconds: float) -> Ask:
+    """A server that answers one request after the other, each in so many seconds."""
+    steady = server(lambda concurrency: seconds * concurrency)
+
+    def ask(rows: Sequence[Record], traffic: Traffic) -> Answers:
+        if traffic.per_second is None:
+            return steady(rows, traffic)
+        free, latencies = 0.0, []
+        for due in traffic.due(len(rows)):
+            free = max(free, due) + seconds
+            latencies.append(free - due)
+        return steady(rows, traffic)._replace(latencies=latencies, seconds=free)
+
+    return ask
+
+
+def test_random_arrivals_are_priced_at_the_highest_rate_within_the_service_level() -> None:
+    # A queue with one server (M/D/1), which answers 100 requests a second: 95% take up to 52 ms
+    # at 70 arrivals a second, and up to 77 ms at 80.
+    measure = config(arrivals="random", p95_ms=60, seconds=100)
+    predictions, load = priced(queue(0.01), ROWS, SHARES, measure, 0.0)
+    assert load.arrivals_per_second == pytest.approx(70)
+    assert load.rates == pytest.approx([70, 70], rel=0.05)
+    assert len(load.latencies) == 2 * 7000
+    assert [prediction.id for prediction in predictions] == [row.id for row in ROWS]
+
+
+def test_random_arrivals_that_never_keep_the_service_level_are_said_not_to() -> None:
+    measure = config(arrivals="random", p95_ms=5)
+    _, load = priced(queue(0.01), ROWS, SHARES, measure, 0.0)
+    assert load.arrivals_per_second == pytest.approx(10)
+    assert not evaluation_report.cost(load, measure)["service_level"]["met"]
+
+
+def test_random_arrivals_need_a_service_level() -> None:
+    with pytest.raises(ValidationError, match="random needs p95_ms"):
+        config(arrivals="random")
 
 
 def test_prices_follow_from_rates_and_tokens() -> None:

@@ -116,7 +116,7 @@ def test_a_candidate_that_loses_a_guard_on_validation_is_not_put_to_the_test(
 
 def test_a_guard_that_is_not_settled_says_how_many_items_would(tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"guards": {"macro_f1": 0.05}, "margin": 0.1})
-    report = gate(tmp_path, range(5, 100), range(0, 122), config)
+    report = gate(tmp_path, range(5, 100), range(122), config)
     [guard] = report.guards
     assert (guard.verdict, report.verdict) == ("inconclusive", "inconclusive")
     assert guard.required_items is not None

@@ -2,7 +2,16 @@
 
 import pytest
 
-from benchmarks.simulated_gates import CONFIG, GATES, WORLDS, World, simulate, summary
+from benchmarks.simulated_gates import (
+    ALARM,
+    CONFIG,
+    GATES,
+    GUARDED,
+    WORLDS,
+    World,
+    simulate,
+    summary,
+)
 
 
 @pytest.mark.parametrize("name", [name for name in WORLDS if name.startswith("at the margin")])
@@ -11,6 +20,13 @@ def test_candidates_at_the_margin_pass_falsely_at_most_once_in_twenty(name: str)
     assert found["gates"] == 2000
     assert found["passes"]["value"] <= 1 - CONFIG.confidence
     assert found["passes"]["low"] <= found["passes"]["value"] <= found["passes"]["high"]
+
+
+@pytest.mark.parametrize(("name", "wrong"), [(ALARM, "failures"), (GUARDED, "passes")])
+def test_slices_and_guards_at_their_margin_err_no_more_than_one_test(name: str, wrong: str) -> None:
+    found = summary(simulate(WORLDS[name], 200))
+    assert found[wrong]["low"] <= 1 - CONFIG.confidence
+    assert found[wrong]["value"] <= 0.1
 
 
 @pytest.mark.parametrize("name", ["equal to the teacher", "equal to the teacher, graded scores"])

@@ -5,7 +5,7 @@ import sacrebleu
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.metrics.text import bleu, chrf, rouge
+from tasks.metrics.text import bleu, chrf, corpus_chrf, rouge
 
 TEXT = st.text(alphabet="abc déf.", max_size=30)
 CORPUS = st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=8)
@@ -22,6 +22,13 @@ def test_bleu_is_that_of_sacrebleu(pairs: list[tuple[str, str]]) -> None:
     answers, references = (list(side) for side in zip(*pairs, strict=True))
     expected = sacrebleu.corpus_bleu(answers, [references]).score / 100
     assert bleu(answers, references).value() == pytest.approx(min(1.0, expected))
+
+
+@given(CORPUS)
+def test_chrf_of_a_corpus_is_that_of_sacrebleu(pairs: list[tuple[str, str]]) -> None:
+    answers, references = (list(side) for side in zip(*pairs, strict=True))
+    expected = sacrebleu.corpus_chrf(answers, [references]).score / 100
+    assert corpus_chrf(answers, references).value() == pytest.approx(min(1.0, expected))
 
 
 def test_words_in_common_are_counted_by_each_rouge_in_its_way() -> None:
