@@ -233,7 +233,7 @@ class _StageFailedError(Exception):
 def _drawn(root: Path) -> str:
     """The outcome in words, with its picture inside."""
     subprocess.run(
-        [sys.executable, "-P", "-m", "tasks.search.show"],
+        [sys.executable, "-m", "tasks.search.show"],
         cwd=root,
         env=stage.environment(root),
         check=True,

@@ -74,9 +74,9 @@ def workload(folder: Path) -> dict[str, Any]:
         "search": {
             "chains": [["prune/depth", "distill/small", "quantize/small"]],
             "optional": ["prune/depth", "distill/small"],
-            "values": {"prune.depth.keep_layers": [3, 2, 9]},
+            "values": {"prune.depth.keep_layers": [2, 9]},
             "brief": {"distill.small.max_steps": 1},
-            "trials": 3,
+            "trials": 2,
             "finalists": 1,
             "rows": 20,
         },
@@ -117,7 +117,7 @@ def test_a_search_that_is_killed_goes_on_and_writes_the_best_recipe_as_a_workloa
     outcome = Outcome.model_validate_json((root / "reports/search.json").read_text())
     phases = [each.phase for each in outcome.tried]
     assert before <= len(phases)
-    assert phases[:5] == ["alone"] * 5
+    assert phases[:5] == ["alone"] * 4
     assert {"brief", "full"} <= {*phases}
     # Nine blocks cannot stay of four: that is said, and the search goes on.
     [*impossible] = [each for each in outcome.tried if each.name is None]
