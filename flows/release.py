@@ -8,61 +8,24 @@ import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
-from prefect import flow, get_run_logger, runtime, task
+from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
-from prefect.tasks import Task
 from pydantic import Field
 
-from flows import champion, looks, pids, reuse, serving, stage, summary, worktree
+from flows import champion, compute, looks, pids, reuse, serving, stage, summary, worktree
 from flows.champion import Champion
 from flows.output import Output
 from flows.registry import Registry
 from flows.worktree import Worktree
 from tasks import candidates_table, paths
 from tasks.errors import StillhouseError
-from tasks.workload import StageRef, resolve
-
-Budget = Literal["smoke", "quick", "full"]
-
-STAGE_MINUTES: Final[Mapping[Budget, float]] = {"smoke": 30, "quick": 90, "full": 48 * 60}
-"""Time limit of one stage, unless STILLHOUSE_STAGE_MINUTES says otherwise."""
+from tasks.workload import Budget, resolve
 
 NOTHING: Final[dict[str, object]] = {}
-RETRIES: Final = 2
-SECONDS_BEFORE_RETRY: Final = 3
-
-
-def _worth_retrying(_task: Task[..., object], _run: TaskRun, state: State[object]) -> bool:
-    """A crash may pass; what the user must mend does not mend itself."""
-    error = state.result(raise_on_failure=False)
-    return not isinstance(error, StillhouseError)
-
-
-@task(
-    retries=RETRIES,
-    retry_delay_seconds=SECONDS_BEFORE_RETRY,
-    retry_condition_fn=_worth_retrying,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-def compute(ref: StageRef, house: Worktree, minutes: float, known: bool) -> State[bool]:
-    """Bring one stage of the run up to date and commit what it measured.
-
-    `known`: DVC has been asked already and has the result.
-    """
-    output = Output(ref.target, get_run_logger())
-    ran = not known and stage.reproduce(_job(ref.target, house, minutes), output)
-    if not (known and (house.root / paths.published(ref.stage, ref.variant)).exists()):
-        _publish(ref, house)
-    if ran:
-        return Completed(message="measured in this run", data=True)
-    return Completed(name="Cached", message="DVC had this result already", data=False)
 
 
 @flow(
@@ -114,20 +77,22 @@ def _release(
         logger.warning("%s has uncommitted changes: the run takes code from HEAD", file)
     prepare = partial(_write_parameters, checkout, workload, budget, told, rival)
     house = worktree.open_worktree(checkout, run, f"{workload}-{budget}", prepare)
-    _name_run(house.name)
+    compute.name_run(house.name)
     logger.info("%s works in %s", house.name, house.root)
     if rival is not None:
         logger.info("%s %s is in use: what takes its place must be better", workload, rival.version)
-    minutes = float(os.environ.get("STILLHOUSE_STAGE_MINUTES", STAGE_MINUTES[budget]))
+    minutes = compute.minutes_for(budget)
     refs = resolved.stages
     finished = reuse.up_to_date(
-        house, _job("reuse", house, minutes), [ref.target for ref in refs], Output("reuse", logger)
+        house,
+        compute.job("reuse", house, minutes),
+        [ref.target for ref in refs],
+        Output("reuse", logger),
     )
     for number, ref in enumerate(refs):
-        named = compute.with_options(name=ref.target, task_run_name=ref.target, tags=[ref.stage])
-        named(ref, house, minutes, known=number < finished)
+        compute.run_stage(ref, house, minutes, known=number < finished).result()
     if finished < len(refs):
-        stage.push(_job("push", house, minutes), Output("push", logger))
+        stage.push(compute.job("push", house, minutes), Output("push", logger))
     return _finish(workload, house, promote)
 
 
@@ -146,13 +111,6 @@ def _write_parameters(
     resolve(workload, budget, overrides, root, local=checkout).write(root / paths.PARAMS)
     if rival is not None:
         rival.write(root)
-
-
-def _publish(ref: StageRef, house: Worktree) -> None:
-    """Commit dvc.lock and the copy of the stage's report that git keeps."""
-    if ref.stage != "report":
-        paths.publish(house.root, ref.stage, ref.variant)
-    house.commit(f"measured by {ref.target}")
 
 
 def _finish(workload: str, house: Worktree, promote: bool) -> State[str]:
@@ -188,13 +146,3 @@ def _register(workload: str, house: Worktree, headline: str, promote: bool) -> s
         return f"registered as {workload} {version}; the flow promote puts it into use"
     registry.promote(version, f"promoted by {house.name}", require=serving.package)
     return f"registered as {workload} {version} and put into use"
-
-
-def _job(target: str, house: Worktree, minutes: float) -> stage.Job:
-    log = paths.state() / "logs" / house.root.name / f"{target}.log"
-    return stage.Job(target, house.name, house.root, log, minutes * 60)
-
-
-def _name_run(name: str) -> None:
-    with get_client(sync_client=True) as client:
-        client.update_flow_run(runtime.flow_run.id, name=name)

@@ -37,7 +37,7 @@ def markdown(root: Path, table: Table, looks: Looks | None) -> str:
     parts += [
         _table(table),
         "Quality and cost with their 95% intervals; the chosen candidate in bold.",
-        _plot(root / paths.FRONTIER_PNG),
+        plot(root / paths.FRONTIER_PNG),
     ]
     if looks is not None:
         parts.append(f"{looks}.")
@@ -89,7 +89,8 @@ def _bullets(gate: GateReport) -> str:
     return "\n".join(f"- {reason}" for reason in gate.reasons)
 
 
-def _plot(file: Path) -> str:
+def plot(file: Path) -> str:
+    """A picture of cost against quality for Markdown, inlined; empty where there is none."""
     if not file.exists():
         return ""
     encoded = base64.b64encode(file.read_bytes()).decode("ascii")

@@ -33,6 +33,7 @@ from tasks.prepare.config import Prepare
 from tasks.prune.config import PruneConfig
 from tasks.quantize.config import QuantizeConfig
 from tasks.remote_config import RemoteConfig
+from tasks.search.config import SearchConfig
 
 Budget = Literal["smoke", "quick", "full"]
 Overrides = Mapping[str, object]
@@ -71,6 +72,7 @@ class Workload(Config):
     evaluate: EvaluateConfig
     gate: GateConfig
     package: PackageConfig = PackageConfig()
+    search: SearchConfig | None = Field(default=None, description="What the flow search may try.")
 
     def candidates(self) -> dict[str, str | None]:
         """Every candidate with its parent; fetched weights have none."""
@@ -81,6 +83,10 @@ class Workload(Config):
             for name, config in getattr(self, maker).items():
                 found[f"{maker}/{name}"] = config.parent
         return found
+
+    def levers(self) -> set[str]:
+        """Every lever that a search may pull."""
+        return {lever for chain in self.search.chains for lever in chain} if self.search else set()
 
     def stages(self) -> list[StageRef]:
         """Every stage of the run, each after what it needs.
@@ -117,7 +123,8 @@ class Resolved(NamedTuple):
 
     def write(self, file: Path = paths.PARAMS) -> None:
         """Write params.yaml."""
-        content = self.workload.model_dump(mode="json", by_alias=True)
+        # No stage reads what a search may try.
+        content = self.workload.model_dump(mode="json", by_alias=True, exclude={"search"})
         head = "# Made by `python -m tasks.workload`: edit workloads/*.yaml, not this file.\n"
         file.write_text(head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
@@ -147,7 +154,7 @@ def resolve(
     budgets = content.pop("budgets", {})
     # What a file need not say can still be overridden.
     for name, field in Workload.model_fields.items():
-        if not field.is_required():
+        if not field.is_required() and field.default is not None:
             content.setdefault(name, {})
     found = [*_apply_budget(content, budgets, budget, shown), *_apply(content, overrides)]
     content["budget"] = budget
@@ -308,6 +315,8 @@ def _references(workload: Workload) -> Iterator[tuple[str, str, str, set[str]]]:
     for name, entry in workload.evaluate.candidates.items():
         key = f"evaluate.candidates.{name}.candidate"
         yield key, entry.candidate, "candidate", set(candidates)
+    for lever in workload.levers():
+        yield "search", lever, "variant of finetune, prune, distill or quantize", set(candidates)
     evaluated = {*workload.evaluate.candidates, *workload.remote}
     yield "gate.teacher", workload.gate.teacher, "evaluated candidate", evaluated
     if workload.gate.champion is not None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import yaml
 
 from tasks.errors import ConfigError, Problem
 
+Budget = Literal["smoke", "quick", "full"]
 BEFORE = (("fetch", "weights"), ("prepare", None), ("quantize", "small"))
 AFTER = (("gate", None), ("report", None), ("package", None))
 

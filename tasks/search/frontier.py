@@ -1,0 +1,50 @@
+"""Models of which none is both better and cheaper, and how much of the plane they win.
+
+best(points)                        positions, from cheap to dear
+hypervolume(points, corner)         0 for nothing better than the corner
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Point(NamedTuple):
+    """Quality, 0 to 1, and the price of 1,000 requests."""
+
+    quality: float
+    price: float
+
+
+def best(points: Sequence[Point]) -> list[int]:
+    """Positions of the points that none beats in both, from cheap to dear; of equals the first."""
+    found: list[int] = []
+    order = sorted(range(len(points)), key=lambda n: (points[n].price, -points[n].quality, n))
+    for position in order:
+        if not found or points[position].quality > points[found[-1]].quality:
+            found.append(position)
+    return found
+
+
+def ranked(points: Sequence[Point]) -> list[int]:
+    """All positions, the frontier first, then the frontier of what remains, and so on."""
+    rest, order = list(range(len(points))), list[int]()
+    while rest:
+        front = [rest[n] for n in best([points[n] for n in rest])]
+        order += front
+        rest = [n for n in rest if n not in front]
+    return order
+
+
+def hypervolume(points: Sequence[Point], corner: Point) -> float:
+    """Area between the frontier and a corner that is dear and poor (Zitzler and Thiele 1999).
+
+    In points of quality times powers of two of price: a step that halves the price counts the same
+    wherever it is taken.
+    """
+    able = [p for p in points if p.quality > corner.quality and p.price < corner.price]
+    area, floor = 0.0, corner.quality
+    for point in (able[n] for n in best(able)):
+        area += (point.quality - floor) * math.log2(corner.price / point.price)
+        floor = point.quality
+    return area

@@ -1,0 +1,228 @@
+"""A recipe: which levers, in which order, how strong; and the workload that holds it.
+
+    recipe = Recipe(levers=("prune/depth16", "quantize/small-int8"), values={...})
+    workload, name = with_recipe(base(workload), search, recipe)
+    name                                "small-int8-5f0c1a7e"
+
+A variant is named by all that went into it, so recipes that begin alike share what they begin
+with: DVC has it already.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+from pydantic import Field
+
+from tasks.config import Config
+from tasks.search.config import SearchConfig, Value, owner
+from tasks.workload import MAKERS, StageRef, Workload
+
+DIGITS = 8
+"""Of a variant's hash: enough for millions of recipes."""
+
+SEPARATE = ("package", "report", "gate", "baseline", "remote")
+"""Stages that a search does not run."""
+
+
+class Recipe(Config):
+    """One way from the tuned model to what an engine runs.
+
+    Attributes:
+        levers: applied in this order.
+        values: settings that differ from the workload's, by dotted key.
+    """
+
+    levers: tuple[str, ...]
+    values: dict[str, Value] = Field(default={})
+
+    def __str__(self) -> str:
+        return " > ".join(self._told(lever) for lever in self.levers)
+
+    def _told(self, lever: str) -> str:
+        own = [f"{k.split('.', 2)[2]} {v}" for k, v in self.values.items() if owner(k) == lever]
+        return f"{lever} ({', '.join(own)})" if own else lever
+
+
+def alone(search: SearchConfig) -> dict[str, list[Recipe]]:
+    """Every lever by itself, in all its strengths, by the name of the lever."""
+    found: dict[str, list[Recipe]] = {}
+    for chain in search.chains:
+        last = chain[-1]
+        for lever in (*(each for each in chain[:-1] if each in search.optional), last):
+            levers = (last,) if lever == last else (lever, last)
+            idle = {} if lever == last else _of(search.idle, last)
+            recipes = [
+                Recipe(levers=levers, values={**idle, **values})
+                for values in _strengths(search, lever)
+            ]
+            known = found.setdefault(lever, [])
+            known += [recipe for recipe in recipes if recipe not in known]
+    return found
+
+
+def _strengths(search: SearchConfig, lever: str) -> Iterator[dict[str, Value]]:
+    own = {key: choices for key, choices in search.values.items() if owner(key) == lever}
+    for choice in product(*own.values()):
+        values = dict(zip(own, choice, strict=True))
+        if not own or values != _of(search.idle, lever):
+            yield values
+
+
+def brief(recipe: Recipe, search: SearchConfig) -> Recipe:
+    """The same recipe at the settings of a first look."""
+    told = {key: value for key, value in search.brief.items() if owner(key) in recipe.levers}
+    return recipe.model_copy(update={"values": {**recipe.values, **told}})
+
+
+def in_full(recipe: Recipe, search: SearchConfig) -> Recipe:
+    """A recipe of a first look at the settings of the workload."""
+    values = {key: value for key, value in recipe.values.items() if key not in search.brief}
+    return recipe.model_copy(update={"values": values})
+
+
+def base(workload: Workload, search: SearchConfig) -> Workload:
+    """What all recipes share: the teacher as it is evaluated, and all that levers start from.
+
+    Raises:
+        KeyError: the gate's teacher is not an entry of evaluate.candidates.
+    """
+    teacher = workload.evaluate.candidates[workload.gate.teacher]
+    teacher = teacher.model_copy(update={"rows": search.rows})
+    labels = [
+        workload.label[student.labels]
+        for name, student in workload.distill.items()
+        if any(f"distill/{name}" in chain for chain in search.chains)
+    ]
+    needed = {teacher.candidate, *_origins(workload, search), *(each.teacher for each in labels)}
+    kept = _with_ancestors(workload, needed)
+    content = workload.model_dump(mode="json", by_alias=True)
+    for maker in MAKERS:
+        content[maker] = {n: v for n, v in content[maker].items() if f"{maker}/{n}" in kept}
+    content["label"] = {n: v for n, v in content["label"].items() if workload.label[n] in labels}
+    content["evaluate"]["candidates"] = {workload.gate.teacher: teacher.model_dump(mode="json")}
+    content |= {"baseline": {}, "remote": {}, "search": None}
+    content["gate"] |= {"cost_references": [], "champion": None}
+    return Workload.model_validate(content)
+
+
+def with_recipe(
+    shared: Workload, workload: Workload, search: SearchConfig, recipe: Recipe
+) -> tuple[Workload, str]:
+    """`shared` with the variants of a recipe, and the name that its last one is evaluated by.
+
+    Args:
+        shared: what other recipes have brought already.
+        workload: holds the levers as the user wrote them.
+        search: holds the number of rows that are evaluated.
+        recipe: what to add.
+
+    Raises:
+        pydantic.ValidationError: a setting that its lever does not take.
+    """
+    content = shared.model_dump(mode="json", by_alias=True)
+    parent = _origin(workload, search, recipe)
+    digest = hashlib.sha256(parent.encode())
+    for lever in recipe.levers:
+        stage, variant = lever.split("/")
+        settings = _settings(workload, lever, recipe.values)
+        digest.update(json.dumps([stage, variant, settings], sort_keys=True).encode())
+        name = f"{variant}-{digest.hexdigest()[:DIGITS]}"
+        content[stage][name] = settings | {"from": parent}
+        parent = f"{stage}/{name}"
+    entry = {"candidate": parent, "engine": "openvino", "role": "candidate", "rows": search.rows}
+    content["evaluate"]["candidates"][name] = entry
+    return Workload.model_validate(content), name
+
+
+def stages(workload: Workload, name: str) -> list[StageRef]:
+    """The stages that lead to one evaluated candidate, in an order that works."""
+    goal = workload.evaluate.candidates[name].candidate
+    kept = _with_ancestors(workload, {goal})
+    labels = {
+        student.labels for each, student in workload.distill.items() if f"distill/{each}" in kept
+    }
+    kept |= _with_ancestors(workload, {workload.label[each].teacher for each in labels})
+    return [ref for ref in workload.stages() if _needed(ref, kept, labels, name)]
+
+
+def _needed(ref: StageRef, kept: set[str], labels: set[str], name: str) -> bool:
+    match ref.stage:
+        case "fetch" | "prepare":
+            return True
+        case "label":
+            return ref.variant in labels
+        case "evaluate":
+            return ref.variant == name
+        case _:
+            return ref.stage not in SEPARATE and f"{ref.stage}/{ref.variant}" in kept
+
+
+def found(workload: Workload, search: SearchConfig, recipe: Recipe) -> dict[str, Any]:
+    """A workload file's content that holds one recipe beside the teacher, and nothing else."""
+    content = base(workload, search).model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    parent = _origin(workload, search, recipe)
+    for lever in recipe.levers:
+        stage, variant = lever.split("/")
+        settings = _settings(workload, lever, recipe.values)
+        content.setdefault(stage, {})[variant] = {"from": parent} | settings
+        parent = lever
+    teacher = workload.evaluate.candidates[workload.gate.teacher]
+    content["evaluate"]["candidates"] = {
+        workload.gate.teacher: teacher.model_dump(mode="json", exclude_defaults=True),
+        recipe.levers[-1].split("/")[1]: {"candidate": parent, "engine": "openvino"},
+    }
+    return content
+
+
+def _origin(workload: Workload, search: SearchConfig, recipe: Recipe) -> str:
+    """What the first lever of the recipe's chain starts from, whether or not it is left out."""
+    for chain in search.chains:
+        rest = iter(chain)
+        if all(lever in rest for lever in recipe.levers):
+            return _parent(workload, chain[0])
+    raise ValueError(f"{recipe}: in no chain of the search")
+
+
+def _origins(workload: Workload, search: SearchConfig) -> set[str]:
+    return {_parent(workload, chain[0]) for chain in search.chains}
+
+
+def _parent(workload: Workload, lever: str) -> str:
+    parent = workload.candidates()[lever]
+    if parent is None:
+        raise ValueError(f"{lever}: made from nothing")
+    return parent
+
+
+def _with_ancestors(workload: Workload, goals: set[str]) -> set[str]:
+    parents, found = workload.candidates(), set[str]()
+    waiting: list[str | None] = list(goals)
+    while waiting:
+        name = waiting.pop()
+        if name is not None and name not in found:
+            found.add(name)
+            waiting.append(parents[name])
+    return found
+
+
+def _settings(workload: Workload, lever: str, values: Mapping[str, Value]) -> dict[str, Any]:
+    stage, variant = lever.split("/")
+    written = getattr(workload, stage)[variant]
+    settings: dict[str, Any] = written.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    del settings["from"]
+    for key, value in _of(values, lever).items():
+        _, _, setting = key.split(".", 2)
+        settings[setting] = value
+    return settings
+
+
+def _of(values: Mapping[str, Value], lever: str) -> dict[str, Value]:
+    return {key: value for key, value in values.items() if owner(key) == lever}
+
+
+def unique(recipes: Sequence[Recipe]) -> list[Recipe]:
+    """Each once, in order."""
+    return list({recipe.model_dump_json(): recipe for recipe in recipes}.values())

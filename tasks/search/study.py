@@ -1,0 +1,194 @@
+"""Which recipe comes next: the search's memory, on disk after every step.
+
+    study = Study(Path("search.log"), config)
+    while (turn := study.next()) is not None:
+        study.tell(turn, Point(quality=0.9, price=0.0002), seconds=95.0)
+
+Every lever alone comes first, then recipes that Optuna's tree-structured Parzen estimator proposes
+(Ozaki et al. 2022, JAIR 73:1209, for several goals), each by a brief look; at last the finalists in
+full. What comes next depends on what was told alone, so a search that was killed goes on as it
+would have.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import optuna
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from tasks.search import frontier
+from tasks.search.config import SearchConfig, owner
+from tasks.search.frontier import Point
+from tasks.search.recipe import Recipe, alone, brief, in_full, unique
+
+Phase = Literal["alone", "brief", "full"]
+RECIPE, PHASE, LEVER, SECONDS = "recipe", "phase", "lever", "seconds"
+"""What a trial of Optuna's is told of."""
+
+SECONDS_PER_HOUR = 3600
+LOOKING = 0.5
+"""Share of the hours after which no brief look begins: finalists need time too."""
+
+DRAWS = 50
+"""Proposals in a row that were all tried already: then there is nothing new to find."""
+
+OWN = 5
+"""Of these the estimator's own; where it insists on what it knows, chance takes over."""
+
+
+class Turn(NamedTuple):
+    """What to try now.
+
+    Attributes:
+        number: of the trial that waits for its result.
+        lever: which lever is tried alone, if one is.
+    """
+
+    number: int
+    phase: Phase
+    recipe: Recipe
+    lever: str | None = None
+
+
+class Told(NamedTuple):
+    """What became of a recipe; no point where it could not be made."""
+
+    turn: Turn
+    point: Point | None
+    seconds: float
+
+
+class Study:
+    """A search that outlives its process."""
+
+    def __init__(self, file: Path, config: SearchConfig) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._config = config
+        self._study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(file))),
+            study_name="search",
+            directions=["maximize", "minimize"],
+            load_if_exists=True,
+        )
+
+    def next(self) -> Turn | None:
+        """What to try now; None when time or recipes are used up."""
+        for trial in self._study.get_trials(states=[TrialState.RUNNING]):
+            if RECIPE in trial.user_attrs:  # an earlier process was ended in the middle of it
+                return _turn(trial)
+            self._study.tell(trial.number, state=TrialState.FAIL)
+        told = self.told()
+        spent = math.fsum(each.seconds for each in told) / SECONDS_PER_HOUR
+        if spent >= self._config.hours:
+            return None
+        turn = self._alone(told)
+        if turn is None and spent < LOOKING * self._config.hours:
+            turn = self._brief(told)
+        return turn or self._full(told)
+
+    def tell(self, turn: Turn, point: Point, seconds: float) -> None:
+        """What was measured."""
+        self._spent(turn, seconds)
+        self._study.tell(turn.number, [point.quality, math.log(point.price)])
+
+    def fail(self, turn: Turn, seconds: float) -> None:
+        """The recipe cannot be made."""
+        self._spent(turn, seconds)
+        self._study.tell(turn.number, state=TrialState.FAIL)
+
+    def told(self) -> list[Told]:
+        """All that was tried so far, in order."""
+        return [
+            Told(_turn(trial), _point(trial), float(trial.user_attrs[SECONDS]))
+            for trial in self._study.get_trials()
+            if trial.state.is_finished() and RECIPE in trial.user_attrs
+        ]
+
+    def _alone(self, told: Sequence[Told]) -> Turn | None:
+        known = [each.turn.recipe for each in told if each.turn.phase == "alone"]
+        for lever, recipes in alone(self._config).items():
+            for recipe in recipes:
+                if recipe not in known:
+                    return self._begin(self._study.ask(), "alone", recipe, lever)
+        return None
+
+    def _brief(self, told: Sequence[Told]) -> Turn | None:
+        known = [each.turn.recipe for each in told]
+        looked = [each for each in told if each.turn.phase == "brief"]
+        if len(looked) >= self._config.trials or any(e.turn.phase == "full" for e in told):
+            return None
+        for draw in range(DRAWS):
+            # Seeded by what was told, so that a search goes on as it would have.
+            seed = DRAWS * len(looked) + draw
+            self._study.sampler = TPESampler(seed=seed) if draw < OWN else RandomSampler(seed)
+            trial = self._study.ask()
+            recipe = brief(_drawn(trial, self._config), self._config)
+            if recipe not in known:
+                return self._begin(trial, "brief", recipe)
+            self._study.tell(trial, state=TrialState.FAIL)
+        return None
+
+    def _full(self, told: Sequence[Told]) -> Turn | None:
+        known = [each.turn.recipe for each in told]
+        for recipe in self._finalists(told):
+            if recipe not in known:
+                return self._begin(self._study.ask(), "full", recipe)
+        return None
+
+    def _finalists(self, told: Sequence[Told]) -> list[Recipe]:
+        """The best of the brief looks, frontier by frontier, now in full."""
+        looked = [
+            (each.turn.recipe, each.point)
+            for each in told
+            if each.turn.phase == "brief" and each.point is not None
+        ]
+        order = frontier.ranked([point for _, point in looked])
+        whole = [in_full(looked[position][0], self._config) for position in order]
+        return unique(whole)[: self._config.finalists]
+
+    def _begin(self, trial: Trial, phase: Phase, recipe: Recipe, lever: str | None = None) -> Turn:
+        trial.set_user_attr(SECONDS, 0.0)
+        trial.set_user_attr(PHASE, phase)
+        trial.set_user_attr(LEVER, lever)
+        # Last: a trial that has it is whole.
+        trial.set_user_attr(RECIPE, recipe.model_dump(mode="json"))
+        return Turn(trial.number, phase, recipe, lever)
+
+    def _spent(self, turn: Turn, seconds: float) -> None:
+        Trial(self._study, self._study.get_trials()[turn.number]._trial_id).set_user_attr(
+            SECONDS, seconds
+        )
+
+
+def _drawn(trial: Trial, config: SearchConfig) -> Recipe:
+    """Only what matters is proposed: the settings of levers that are taken."""
+    position = trial.suggest_categorical("chain", list(range(len(config.chains))))
+    levers = tuple(
+        lever
+        for lever in config.chains[position]
+        if lever not in config.optional or trial.suggest_categorical(f"with {lever}", [True, False])
+    )
+    values = {
+        key: trial.suggest_categorical(key, list(choices))
+        for key, choices in config.values.items()
+        if owner(key) in levers
+    }
+    return Recipe.model_validate({"levers": levers, "values": values})
+
+
+def _turn(trial: FrozenTrial) -> Turn:
+    told = trial.user_attrs
+    recipe = Recipe.model_validate(told[RECIPE])
+    return Turn(trial.number, told[PHASE], recipe, told[LEVER])
+
+
+def _point(trial: FrozenTrial) -> Point | None:
+    if trial.state != TrialState.COMPLETE:
+        return None
+    quality, log_price = trial.values
+    return Point(quality, math.exp(log_price))

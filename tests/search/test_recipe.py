@@ -1,0 +1,128 @@
+"""Recipes become variants that share what they share."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from tasks.search import recipe as recipes
+from tasks.search.config import SearchConfig
+from tasks.search.recipe import Recipe
+from tasks.workload import Workload, resolve
+
+ROOT = Path(__file__).parents[2]
+WORKLOAD = resolve("sentiment", "quick", {}, ROOT).workload
+
+
+def search() -> SearchConfig:
+    assert WORKLOAD.search is not None
+    return WORKLOAD.search
+
+
+def composed(layers: int, bits: int) -> Recipe:
+    return Recipe(
+        levers=("prune/depth16", "distill/small", "quantize/small-int8"),
+        values={"prune.depth16.keep_layers": layers, "quantize.small-int8.bits": bits},
+    )
+
+
+def test_what_recipes_share_is_the_teacher_and_what_the_levers_start_from() -> None:
+    shared = recipes.base(WORKLOAD, search())
+    assert set(shared.candidates()) == {"fetch/base", "finetune/lora", "quantize/teacher-fp32"}
+    assert list(shared.evaluate.candidates) == ["teacher"]
+    assert list(shared.label) == ["lora"]
+
+
+def test_recipes_that_begin_alike_share_their_beginning() -> None:
+    shared = recipes.base(WORKLOAD, search())
+    grown, eight = recipes.with_recipe(shared, WORKLOAD, search(), composed(12, 8))
+    grown, four = recipes.with_recipe(grown, WORKLOAD, search(), composed(12, 4))
+    assert eight != four
+    assert len(grown.prune) == len(grown.distill) == 1
+    assert {config.bits for config in grown.quantize.values()} == {32, 8, 4}
+    grown, _ = recipes.with_recipe(grown, WORKLOAD, search(), composed(16, 8))
+    assert len(grown.prune) == len(grown.distill) == 2
+    again, name = recipes.with_recipe(grown, WORKLOAD, search(), composed(12, 8))
+    assert (again, name) == (grown, eight)
+
+
+def test_a_lever_that_is_left_out_is_stepped_over() -> None:
+    shared = recipes.base(WORKLOAD, search())
+    recipe = Recipe(levers=("prune/small", "quantize/small-int8"))
+    grown, name = recipes.with_recipe(shared, WORKLOAD, search(), recipe)
+    [pruned] = grown.prune.values()
+    assert pruned.parent == "finetune/lora"
+    targets = [ref.target for ref in recipes.stages(grown, name)]
+    assert targets[-1] == f"evaluate@{name}"
+    assert not any(target.startswith(("label", "distill", "gate")) for target in targets)
+
+
+def test_stages_of_a_recipe_are_those_that_lead_to_it() -> None:
+    shared = recipes.base(WORKLOAD, search())
+    grown, _ = recipes.with_recipe(shared, WORKLOAD, search(), composed(16, 8))
+    grown, name = recipes.with_recipe(grown, WORKLOAD, search(), composed(12, 4))
+    stages = [ref.stage for ref in recipes.stages(grown, name)]
+    expected = "distill evaluate fetch fetch finetune label prepare prune quantize"
+    assert " ".join(sorted(stages)) == expected
+
+
+def test_every_lever_is_tried_alone_in_all_its_strengths() -> None:
+    alone = recipes.alone(search())
+    assert {lever: len(found) for lever, found in alone.items()} == {
+        "prune/depth16": 3,
+        "distill/small": 1,
+        "prune/small": 2,
+        "quantize/small-int8": 2,
+    }
+    for lever, found in alone.items():
+        for recipe in found[:1]:
+            assert lever in recipe.levers
+            idle = recipe.values.get("quantize.small-int8.bits") == 32
+            assert idle == (lever != "quantize/small-int8")
+
+
+def test_a_brief_look_and_back() -> None:
+    short = recipes.brief(composed(12, 8), search())
+    assert short.values["distill.small.max_steps"] == 75
+    assert recipes.in_full(short, search()) == composed(12, 8)
+    alone = Recipe(levers=("quantize/small-int8",))
+    assert recipes.brief(alone, search()) == alone
+
+
+def test_a_setting_that_its_lever_does_not_take_is_refused() -> None:
+    shared = recipes.base(WORKLOAD, search())
+    with pytest.raises(ValidationError, match="bits"):
+        recipes.with_recipe(shared, WORKLOAD, search(), composed(12, 5))
+
+
+def test_what_was_found_is_a_workload_file_like_any_other(tmp_path: Path) -> None:
+    content = recipes.found(WORKLOAD, search(), composed(12, 4))
+    content["budgets"] = {"smoke": {}, "quick": {}, "full": {}}
+    (tmp_path / "workloads").mkdir()
+    (tmp_path / "workloads/found.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    again: Workload = resolve("found", "quick", {}, tmp_path).workload
+    assert again.quantize["small-int8"].bits == 4
+    assert again.prune["depth16"].keep_layers == 12
+    assert again.distill["small"] == WORKLOAD.distill["small"]
+    assert list(again.evaluate.candidates) == ["teacher", "small-int8"]
+    assert again.gate.margin == WORKLOAD.gate.margin
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"chains": [[]]}, "names at least one lever"),
+        ({"chains": [["prune/a", "prune/a"]], "optional": []}, "names a lever twice"),
+        ({"optional": ["quantize/small-int8"]}, "ends a chain"),
+        ({"optional": ["prune/other"]}, "prune/other is in no chain"),
+        ({"values": {"prune.other.keep_layers": [1, 2]}}, "is no <stage>.<variant>.<setting>"),
+        ({"values": {"prune.depth16.keep_layers": [12, 12]}}, "differ from each other"),
+        ({"brief": {"prune.depth16.keep_layers": 3}}, "stands in values too"),
+    ],
+)
+def test_what_makes_no_sense_is_said(change: dict[str, Any], expected: str) -> None:
+    content = search().model_dump(mode="json") | change
+    with pytest.raises(ValidationError, match=expected):
+        SearchConfig.model_validate(content)

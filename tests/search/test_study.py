@@ -1,0 +1,95 @@
+"""The order in which recipes are tried, and that it survives the process."""
+
+import hashlib
+from pathlib import Path
+
+from tasks.search.config import SearchConfig
+from tasks.search.frontier import Point
+from tasks.search.recipe import Recipe, brief
+from tasks.search.study import Study, Told, Turn
+
+CONFIG = SearchConfig.model_validate(
+    {
+        "chains": [["prune/depth", "distill/small", "quantize/small"]],
+        "optional": ["prune/depth", "distill/small"],
+        "values": {"prune.depth.keep_layers": [20, 16, 12, 8], "quantize.small.bits": [32, 8, 4]},
+        "idle": {"quantize.small.bits": 32},
+        "brief": {"distill.small.max_steps": 75},
+        "trials": 6,
+        "finalists": 3,
+    }
+)
+ALONE = 4 + 1 + 2
+
+
+def measured(recipe: Recipe) -> Point:
+    """Some quality and price, always the same of the same recipe."""
+    one, other, *_ = hashlib.sha256(str(recipe).encode()).digest()
+    return Point(0.5 + one / 600, 0.0001 + other / 1e5)
+
+
+def finish(study: Study, turns: int | None = None, seconds: float = 10.0) -> list[Turn]:
+    """Take turns until there are none, or so many."""
+    taken: list[Turn] = []
+    while (turns is None or len(taken) < turns) and (turn := study.next()) is not None:
+        study.tell(turn, measured(turn.recipe), seconds)
+        taken.append(turn)
+    return taken
+
+
+def recipes(told: list[Told]) -> list[Recipe]:
+    return [each.turn.recipe for each in told]
+
+
+def test_levers_come_alone_then_briefly_together_then_the_best_in_full(tmp_path: Path) -> None:
+    turns = finish(Study(tmp_path / "log", CONFIG))
+    phases = [turn.phase for turn in turns]
+    assert phases[:ALONE] == ["alone"] * ALONE
+    assert phases[ALONE : ALONE + 6] == ["brief"] * 6
+    assert set(phases[ALONE + 6 :]) <= {"full"}
+    assert all(turn.recipe == brief(turn.recipe, CONFIG) for turn in turns if turn.phase == "brief")
+    full = [turn.recipe for turn in turns if turn.phase == "full"]
+    assert 1 <= len(full) <= 3
+    assert all("distill.small.max_steps" not in recipe.values for recipe in full)
+    known = [turn.recipe for turn in turns]
+    assert all(known.count(recipe) == 1 for recipe in known)
+
+
+def test_a_search_that_was_ended_goes_on_as_it_would_have(tmp_path: Path) -> None:
+    whole = finish(Study(tmp_path / "whole", CONFIG))
+    for ended_after in range(1, len(whole), 3):
+        file = tmp_path / f"ended-{ended_after}"
+        finish(Study(file, CONFIG), ended_after)
+        begun = Study(file, CONFIG).next()  # and killed while it was at work
+        assert begun == whole[ended_after]
+        study = Study(file, CONFIG)
+        finish(study)
+        assert recipes(study.told()) == [turn.recipe for turn in whole]
+
+
+def test_no_recipe_begins_when_the_hours_are_over(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"hours": 0.1})
+    study = Study(tmp_path / "log", config)
+    turns = finish(study, seconds=100)
+    assert len(turns) == 4
+    assert sum(each.seconds for each in study.told()) == 400
+
+
+def test_time_is_left_for_recipes_in_full(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"hours": 20 / 60})
+    turns = finish(Study(tmp_path / "log", config), seconds=60)
+    phases = [turn.phase for turn in turns]
+    assert phases.count("brief") == 10 - ALONE
+    assert phases[-1] == "full"
+
+
+def test_what_cannot_be_made_is_remembered_and_not_tried_again(tmp_path: Path) -> None:
+    study = Study(tmp_path / "log", CONFIG)
+    turn = study.next()
+    assert turn is not None
+    study.fail(turn, 5.0)
+    [told] = study.told()
+    assert (told.point, told.seconds) == (None, 5.0)
+    following = study.next()
+    assert following is not None
+    assert following.recipe != turn.recipe
