@@ -56,13 +56,13 @@ class House:
         address = f"{self._api}/deployments/{deployment}/create_flow_run"
         return str(httpx.post(address, json=body, timeout=60).raise_for_status().json()["id"])
 
-    def finished(self, run: str) -> dict[str, Any]:
+    def finished(self, run: str, seconds: float = RUN_SECONDS) -> dict[str, Any]:
         """Wait for a run's end; what the server says of it.
 
         Raises:
-            StillhouseError: it has not ended after RUN_SECONDS.
+            StillhouseError: it has not ended after so many seconds.
         """
-        until(lambda: self._run(run)["state"]["type"] in FINAL, RUN_SECONDS, f"run {run}")
+        until(lambda: self._run(run)["state"]["type"] in FINAL, seconds, f"run {run}")
         return self._run(run)
 
     def worktree(self, run: str) -> Path:
