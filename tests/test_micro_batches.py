@@ -112,7 +112,7 @@ def test_where_one_row_is_too_much_activations_are_computed_twice(model: Any) ->
 
 
 def test_where_nothing_helps_the_remedy_is_told(model: Any) -> None:
-    with pytest.raises(ModelError, match="single row of .* tokens .* method lora"):
+    with pytest.raises(ModelError, match=r"single row of .* tokens .* method lora"):
         MicroBatches(model, 8, False).backward(BATCHES["padded"], small(model, most=0))
 
 

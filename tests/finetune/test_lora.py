@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tasks import paths
-from tasks.finetune import adapter, lora
+from tasks.finetune import lora
 from tasks.finetune.config import FinetuneConfig
 from tests.tiny import tiny_data, tiny_model
 
@@ -59,15 +59,15 @@ def test_killed_training_goes_on_from_its_last_checkpoint(
 ) -> None:
     """The second attempt starts at the checkpoint of the first and ends like one undisturbed."""
     undisturbed = lora.finetune("finetune/whole", CONFIG)
-    merge = adapter.merge
+    method = lora.METHOD
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(adapter, "merge", die)
+    monkeypatch.setattr(lora, "METHOD", method._replace(save=die))
     with pytest.raises(KeyboardInterrupt):
         lora.finetune("finetune/lora", CONFIG)
-    monkeypatch.setattr(adapter, "merge", merge)
+    monkeypatch.setattr(lora, "METHOD", method)
     resumed = lora.finetune("finetune/lora", CONFIG)
     assert "resuming at step 6 of 6" in capsys.readouterr().out
     assert resumed["best_validation_loss"] == pytest.approx(undisturbed["best_validation_loss"])
