@@ -127,6 +127,7 @@ def theirs(
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=gradient_checkpointing,
     )
     trainer = SFTTrainer(

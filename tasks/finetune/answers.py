@@ -81,10 +81,16 @@ def tune(name: str, config: FinetuneConfig, method: Method) -> dict[str, Any]:
             train(trial, method, data, folder, [callback])
 
         chosen, report["search"] = search.best(config, config.search, scratch, attempt)
+    before = _general_loss(method.start(config, parent), data, config) if data.general else None
     shown = ShownSteps("finetune", config.max_steps)
     model, trainer = train(chosen, method, data, scratch, [shown])
     if data.general:
-        report["replay"] = {"examples": data.replayed} | _forgotten(config, method, data, model)
+        report["replay"] = {
+            "examples": data.replayed,
+            "held_out": len(data.general),
+            "loss_before": before,
+            "loss_after": _general_loss(model, data, config),
+        }
     folder = candidate.fresh_folder(name)
     method.save(chosen, folder, parent, model)
     candidate.copy_tokenizer(parent, folder)
@@ -243,27 +249,14 @@ class _Collator:
         return pack(examples, self._fill, self._width)._asdict()
 
 
-def _forgotten(
-    config: FinetuneConfig, method: Method, data: Data, tuned: Any
-) -> dict[str, float | int]:
-    """Loss on general conversations that nobody was trained on, before and after."""
-    parent = paths.candidate(config.parent)
-    fill = end_token(parent)
-
-    @torch.inference_mode()
-    def loss(model: Any) -> float:
-        model.eval()
-        parts = [pad(part, fill) for part in by_length(data.general, config.batch)]
-        losses = [(answer_loss(model, _on(part, model)), len(part.answers)) for part in parts]
-        return float(sum(value * count for value, count in losses)) / sum(n for _, n in losses)
-
-    after = loss(tuned)
-    return {
-        "held_out": len(data.general),
-        "loss_before": loss(method.start(config, parent)),
-        "loss_after": after,
-    }
-
-
-def _on(batch: Batch, model: Any) -> Batch:
-    return Batch(*(tensor.to(model.device) for tensor in batch))
+@torch.inference_mode()
+def _general_loss(model: Any, data: Data, config: FinetuneConfig) -> float:
+    """Loss on general conversations that nobody was trained on, in nats per answer token."""
+    model.eval()
+    fill = end_token(paths.candidate(config.parent))
+    total, tokens = 0.0, 0
+    for part in by_length(data.general, config.batch):
+        batch = Batch(*(tensor.to(model.device) for tensor in pad(part, fill)))
+        total += float(answer_loss(model, batch)) * len(batch.answers)
+        tokens += len(batch.answers)
+    return total / tokens

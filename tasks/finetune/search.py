@@ -38,7 +38,7 @@ def best(
 ) -> tuple[FinetuneConfig, dict[str, Any]]:
     """The config with the best learning rate and rank that were found, and what was tried."""
     study = _study(scratch / JOURNAL)
-    progress = Progress("search", search.trials)
+    progress = Progress("trials", search.trials)
     progress.advance(len(_ended(study)))
     while not _is_over(study, search):
         number = len(_ended(study))
