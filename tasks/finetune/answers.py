@@ -54,13 +54,6 @@ class Data(NamedTuple):
     replayed: int
 
 
-class Trained(NamedTuple):
-    """A model that was trained, and how that went."""
-
-    model: Any
-    trainer: "AnswerTrainer"
-
-
 def tune(name: str, config: FinetuneConfig, method: Method) -> dict[str, Any]:
     """Train `name` from its parent and write its folder, with merged weights.
 
@@ -83,7 +76,8 @@ def tune(name: str, config: FinetuneConfig, method: Method) -> dict[str, Any]:
         chosen, report["search"] = search.best(config, config.search, scratch, attempt)
     before = _general_loss(method.start(config, parent), data, config) if data.general else None
     shown = ShownSteps("finetune", config.max_steps)
-    model, trainer = train(chosen, method, data, scratch, [shown])
+    trainer = train(chosen, method, data, scratch, [shown])
+    model: Any = trainer.model
     if data.general:
         report["replay"] = {
             "examples": data.replayed,
@@ -142,14 +136,14 @@ def train(
     data: Data,
     scratch: Path,
     callbacks: Sequence[TrainerCallback],
-) -> Trained:
+) -> "AnswerTrainer":
     """Train from the parent on, or from the last checkpoint in `scratch`."""
     set_seed(config.seed)
     model = method.start(config, paths.candidate(config.parent))
     trainer = AnswerTrainer(config, model, data, scratch, callbacks)
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(scratch)))
-    return Trained(trainer.model, trainer)
+    return trainer
 
 
 class AnswerTrainer(Trainer):
