@@ -32,7 +32,7 @@ from tasks.errors import StillhouseError
 from tasks.evaluation_report import hardware
 from tasks.examples import Example, by_length, end_token
 from tasks.finetune import adapter
-from tasks.finetune.answers import Data, answer_loss, read, train
+from tasks.finetune.answers import Data, answer_loss, prepared, read
 from tasks.finetune.config import FinetuneConfig
 from tasks.finetune.lora import METHOD
 
@@ -104,7 +104,9 @@ def main(arguments: list[str]) -> None:
 
 def ours(config: FinetuneConfig, data: Data, scratch: Path, clock: Clock) -> Any:
     """As the stage trains."""
-    return train(config, METHOD, data, scratch, [clock]).model
+    trainer = prepared(config, METHOD, data, scratch, [clock])
+    trainer.run()
+    return trainer.model
 
 
 def theirs(

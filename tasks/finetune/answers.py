@@ -71,13 +71,14 @@ def tune(name: str, config: FinetuneConfig, method: Method) -> dict[str, Any]:
         from tasks.finetune import search
 
         def attempt(trial: FinetuneConfig, folder: Path, callback: TrainerCallback) -> None:
-            train(trial, method, data, folder, [callback])
+            prepared(trial, method, data, folder, [callback]).run()
 
         chosen, report["search"] = search.best(config, config.search, scratch, attempt)
-    before = _general_loss(method.start(config, parent), data, config) if data.general else None
     shown = ShownSteps("finetune", config.max_steps)
-    trainer = train(chosen, method, data, scratch, [shown])
+    trainer = prepared(chosen, method, data, scratch, [shown])
     model: Any = trainer.model
+    before = _general_loss(model, data, config) if data.general else None
+    trainer.run()
     if data.general:
         report["replay"] = {
             "examples": data.replayed,
@@ -130,20 +131,17 @@ def base(folder: Path) -> Any:
     )
 
 
-def train(
+def prepared(
     config: FinetuneConfig,
     method: Method,
     data: Data,
     scratch: Path,
     callbacks: Sequence[TrainerCallback],
 ) -> "AnswerTrainer":
-    """Train from the parent on, or from the last checkpoint in `scratch`."""
+    """A trainer whose model says what the parent says, until it runs."""
     set_seed(config.seed)
     model = method.start(config, paths.candidate(config.parent))
-    trainer = AnswerTrainer(config, model, data, scratch, callbacks)
-    trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(scratch)))
-    return trainer
+    return AnswerTrainer(config, model, data, scratch, callbacks)
 
 
 class AnswerTrainer(Trainer):
@@ -169,8 +167,13 @@ class AnswerTrainer(Trainer):
             eval_dataset=_Examples(data.validation),
             callbacks=list(callbacks),
         )
+        self.remove_callback(PrinterCallback)
         widest = collate.laid(by_length(data.train, config.batch)[0])
         self.micro = self._micro_batches(config, Batch(**self._prepare_inputs(widest)))
+
+    def run(self) -> None:
+        """Train, from the last checkpoint on where there is one."""
+        self.train(resume_from_checkpoint=get_last_checkpoint(str(self.args.output_dir)))
 
     def _micro_batches(self, config: FinetuneConfig, widest: Batch) -> MicroBatches:
         rows = config.micro_batch or rows_that_fit(self.model, self._loss, widest)

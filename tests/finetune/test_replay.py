@@ -9,7 +9,7 @@ import pytest
 
 from tasks import paths
 from tasks.errors import DataError
-from tasks.finetune import answers, lora, replay
+from tasks.finetune import answers, full, replay
 from tasks.finetune.config import FinetuneConfig, ReplayConfig
 from tests.tiny import tiny_data, tiny_model
 
@@ -75,7 +75,7 @@ def test_what_is_replayed_is_forgotten_less(base: Path) -> None:
     found = {}
     for share in (0.02, 0.5):
         asked = config(replay={"file": str(file), "share": share, "held_out": 20})
-        found[share] = lora.finetune("finetune/tuned", asked)["replay"]
+        found[share] = full.finetune("finetune/tuned", asked)["replay"]
     assert found[0.5]["loss_after"] < 0.8 * found[0.02]["loss_after"]
     assert found[0.5]["loss_before"] == found[0.02]["loss_before"]
     assert found[0.5]["held_out"] == 20
