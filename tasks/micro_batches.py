@@ -26,7 +26,7 @@ Loss = Callable[[Batch], Tensor]
 SHARE = 0.8
 """Of free memory, what activations may take: others use the machine too."""
 BACKWARD = 1.8
-"""Peak memory of a step by the activations kept for it: 1.67 where it was measured (SmolLM2-135M)."""
+"""Peak memory of a step by the activations kept for it; 1.67 was measured (SmolLM2-135M)."""
 ADAM_BYTES = 12
 """Of each trained value: its gradient and Adam's two moments, in float32."""
 CGROUP = Path("/sys/fs/cgroup")
