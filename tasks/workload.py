@@ -161,6 +161,7 @@ def resolve(
     _anchor(content, local or root)
     found += _pin_metric(content, root, shown)
     found += _pin_benchmarks(content, shown)
+    found += _pin_replays(content, shown)
     try:
         checked = Workload.model_validate(content)
     except ValidationError as error:
@@ -204,6 +205,8 @@ def _anchor(content: dict[str, Any], local: Path) -> None:
     benchmarks = prepare.get("benchmarks") if isinstance(prepare, dict) else None
     if isinstance(benchmarks, list):
         prepare["benchmarks"] = [str((local / str(name)).absolute()) for name in benchmarks]
+    for replay in _replays(content).values():
+        replay["file"] = str((local / str(replay["file"])).absolute())
 
 
 def _pin_metric(content: dict[str, Any], root: Path, file: Path) -> Iterator[Problem]:
@@ -233,6 +236,28 @@ def _pin_benchmarks(content: dict[str, Any], file: Path) -> Iterator[Problem]:
             )
     if digests:
         prepare["benchmarks_sha256"] = digests
+
+
+def _pin_replays(content: dict[str, Any], file: Path) -> Iterator[Problem]:
+    """Tell general conversations by their hash: models are tuned again when they change."""
+    for variant, replay in _replays(content).items():
+        source = Path(str(replay["file"]))
+        if source.is_file():
+            replay["sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
+        else:
+            key = f"finetune.{variant}.replay.file"
+            yield Problem(str(file), key, str(source), "no such file; mend the path")
+
+
+def _replays(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The replay sections that name a file, by variant of finetune."""
+    variants: Any = content.get("finetune")
+    found = {
+        name: entry.get("replay")
+        for name, entry in (variants.items() if isinstance(variants, dict) else ())
+        if isinstance(entry, dict)
+    }
+    return {n: r for n, r in found.items() if isinstance(r, dict) and r.get("file")}
 
 
 def _apply(content: dict[str, Any], overrides: Overrides) -> Iterator[Problem]:

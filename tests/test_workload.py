@@ -1,5 +1,6 @@
 """Workload files: all problems at once, budgets, overrides, order of stages."""
 
+import hashlib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -209,3 +210,15 @@ def test_a_teacher_may_run_elsewhere(content: dict[str, Any], tmp_path: Path) ->
     content["gate"]["teacher"] = "large"
     stages = resolve("mine", "quick", {}, saved(content, tmp_path)).stages
     assert "remote@large" in [stage.target for stage in stages]
+
+
+def test_general_conversations_are_found_beside_the_users_data_and_told_by_their_hash(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    content["finetune"]["lora"]["replay"] = {"file": "general.jsonl"}
+    told = complaints(content, tmp_path)
+    assert f"finetune.lora.replay.file = {tmp_path}/general.jsonl: no such file" in told
+    (tmp_path / "general.jsonl").write_text("{}")
+    replay = resolve("mine", "quick", {}, saved(content, tmp_path)).workload.finetune["lora"].replay
+    assert replay is not None
+    assert replay.sha256 == hashlib.sha256(b"{}").hexdigest()

@@ -59,15 +59,15 @@ def test_killed_training_goes_on_from_its_last_checkpoint(
 ) -> None:
     """The second attempt starts at the checkpoint of the first and ends like one undisturbed."""
     undisturbed = lora.finetune("finetune/whole", CONFIG)
-    save = lora._save
+    method = lora.METHOD
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(lora, "_save", die)
+    monkeypatch.setattr(lora, "METHOD", method._replace(save=die))
     with pytest.raises(KeyboardInterrupt):
         lora.finetune("finetune/lora", CONFIG)
-    monkeypatch.setattr(lora, "_save", save)
+    monkeypatch.setattr(lora, "METHOD", method)
     resumed = lora.finetune("finetune/lora", CONFIG)
     assert "resuming at step 6 of 6" in capsys.readouterr().out
     assert resumed["best_validation_loss"] == pytest.approx(undisturbed["best_validation_loss"])
