@@ -3,6 +3,7 @@
 Kept are merged weights, which every loader reads, and in adapter/ the update alone.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,5 +35,13 @@ def attach(model: Any, config: FinetuneConfig) -> Any:
 def merge(config: FinetuneConfig, folder: Path, parent: Path, model: Any) -> None:
     """Merge into the parent's weights as they were, not as training rounded them."""
     model.save_pretrained(folder / FOLDER)
+    _settle(folder / FOLDER / "adapter_config.json")
     tuned: Any = PeftModel.from_pretrained(base(parent), folder / FOLDER)
     tuned.merge_and_unload().save_pretrained(folder)
+
+
+def _settle(file: Path) -> None:
+    """Name the modules in an order that is always the same: peft keeps them as a set."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["target_modules"] = sorted(content["target_modules"])
+    file.write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")

@@ -1,6 +1,9 @@
 """LoRA fine-tuning on a tiny model."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,16 @@ CONFIG = FinetuneConfig.model_validate(
     }
 )
 
+ROOT = Path(__file__).parents[2]
+MAKE_ONE = """
+from tasks import candidate, paths
+from tasks.finetune import lora
+from tests.finetune.test_lora import CONFIG
+
+lora.finetune("finetune/lora", CONFIG)
+print(candidate.sha256(paths.candidate("finetune/lora")))
+"""
+
 
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -45,6 +58,22 @@ def test_merged_weights_and_adapter_are_both_kept_and_load_with_stock_classes(ba
     assert report["steps"] == 6
     assert report["trainable_parameters"] > 0
     assert [point for point in report["curve"] if "validation_loss" in point]
+
+
+def test_a_tuned_folder_is_the_same_whatever_order_python_gives_a_set(base: Path) -> None:
+    command = [sys.executable, "-c", MAKE_ONE]
+    path = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    hashes = [
+        subprocess.run(
+            command,
+            env={**path, "PYTHONHASHSEED": each},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()[-1]
+        for each in ("0", "1")
+    ]
+    assert hashes[0] == hashes[1]
 
 
 def test_training_lowers_the_validation_loss(base: Path) -> None:
