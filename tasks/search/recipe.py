@@ -27,6 +27,9 @@ DIGITS = 8
 SEPARATE = ("package", "report", "gate", "baseline", "remote")
 """Stages that a search does not run."""
 
+SET_BY_A_RUN = ("reads", "spelt_by")
+"""Settings that nobody writes."""
+
 
 class Recipe(Config):
     """One way from the tuned model to what an engine runs.
@@ -181,6 +184,9 @@ def _needed(ref: StageRef, kept: set[str], lessons: dict[str, set[str]], name: s
 def found(workload: Workload, search: SearchConfig, recipe: Recipe) -> dict[str, Any]:
     """A workload file's content that holds one recipe beside the teacher, and nothing else."""
     content = base(workload, search).model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    for labels in content.get("label", {}).values():
+        for key in SET_BY_A_RUN:
+            labels.pop(key, None)
     parent = _origin(workload, search, recipe)
     for lever in recipe.levers:
         stage, variant = lever.split("/")
@@ -230,7 +236,7 @@ def _settings(workload: Workload, lever: str, values: Mapping[str, Value]) -> di
     stage, variant = lever.split("/")
     written = getattr(workload, stage)[variant]
     settings: dict[str, Any] = written.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    del settings["from"]
+    settings = {key: told for key, told in settings.items() if key not in ("from", *SET_BY_A_RUN)}
     for key, value in _of(values, lever).items():
         _, _, setting = key.split(".", 2)
         settings[setting] = value

@@ -142,7 +142,9 @@ def test_what_was_found_is_a_workload_file_like_any_other(tmp_path: Path) -> Non
     content = recipes.found(WORKLOAD, search(), composed(12, 4))
     content["budgets"] = {"smoke": {}, "quick": {}, "full": {}}
     (tmp_path / "workloads").mkdir()
-    (tmp_path / "workloads/found.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    told = yaml.safe_dump(content, sort_keys=False)
+    assert not any(f"{key}:" in told for key in recipes.SET_BY_A_RUN)
+    (tmp_path / "workloads/found.yaml").write_text(told)
     again: Workload = resolve("found", "quick", {}, tmp_path).workload
     assert again.quantize["small-int8"].bits == 4
     assert again.prune["depth16"].keep_layers == 12
