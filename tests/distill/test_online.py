@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from tasks import paths, records
 from tasks.batches import pad
-from tasks.distill import cached_logits, online
+from tasks.distill import cached_logits, on_policy, online, student
 from tasks.distill.config import DistillConfig
 from tasks.errors import ModelError
 from tasks.examples import tokenize
@@ -78,18 +78,45 @@ def apart(teacher: Path, name: str, config: DistillConfig) -> float:
         return float(whole - online.online_loss(ours, *seen, batch, [1, 3], none))
 
 
-def test_narrower_student_is_projected_while_it_learns_and_saved_without(teacher: Path) -> None:
-    folder = paths.candidate("prune/small")
+def narrow(folder: Path) -> None:
+    """Half as wide, with fewer heads."""
     told = LlamaConfig.from_pretrained(folder)
     told.hidden_size, told.num_attention_heads, told.num_key_value_heads = 16, 2, 1
     told.head_dim = 8
     LlamaForCausalLM(told).save_pretrained(folder)
+
+
+def test_narrower_student_is_projected_while_it_learns_and_saved_without(teacher: Path) -> None:
+    narrow(paths.candidate("prune/small"))
     config = CONFIG.model_copy(update={"hidden_weight": 1.0, "attention_weight": 0.5})
     report = online.distill("distill/small", config)
     losses = [p["train_loss"] for p in report["curve"] if "train_loss" in p]
     assert losses[-1] < losses[0]
     assert not [name for name in weights("distill/small") if online.PROJECTIONS in name]
     assert weights("distill/small")["model.norm.weight"].shape == (16,)
+
+
+def test_killed_training_goes_on_with_its_projections(
+    teacher: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    narrow(paths.candidate("prune/small"))
+    config = CONFIG.model_copy(update={"hidden_weight": 1.0})
+    undisturbed = online.distill("distill/whole", config)
+    finish = student.finish
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(student, "finish", die)
+    with pytest.raises(KeyboardInterrupt):
+        online.distill("distill/small", config)
+    monkeypatch.setattr(student, "finish", finish)
+    resumed = online.distill("distill/small", config)
+    assert "resuming at step 8 of 8" in capsys.readouterr().out
+    assert resumed["best_validation_loss"] == pytest.approx(undisturbed["best_validation_loss"])
+    before, after = weights("distill/whole"), weights("distill/small")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not any(paths.scratch("distill").iterdir())
 
 
 def test_blocks_are_matched_with_those_that_they_were_cut_from(teacher: Path) -> None:
@@ -148,8 +175,6 @@ def test_other_prompts_than_the_teachers_are_refused_for_matching(teacher: Path)
 def test_another_tokenizer_is_found_before_the_teacher_runs_and_text_is_offered(
     teacher: Path, method: str
 ) -> None:
-    from tasks.distill import on_policy
-
     distill: Any = {"online": online.distill, "on_policy": on_policy.distill}[method]
     (teacher / "model.safetensors").unlink()
     file = teacher / "tokenizer.json"
