@@ -3,7 +3,7 @@
     dvc repro label@lora prune@depth16
     .venv/bin/python -m benchmarks.distillation --steps 300 --labels 800
 
-in a checkout of the demo (params.yaml of sentiment, quick). Budget: 50 minutes on 2 cores. In a
+in a checkout of the demo (params.yaml of sentiment, quick). Budget: 30 minutes on 2 cores. In a
 scratch folder, on the same rows, with the demo's student, settings and seed:
 
 1. formats: bytes of an answer token on disk, and how far its divergence from the student is from
