@@ -42,6 +42,11 @@ def labels(variant: str) -> Path:
     return Path("data/labels") / variant
 
 
+def answers(variant: str) -> Path:
+    """Folder of the answers that a model elsewhere gave to training requests."""
+    return Path("data/answers") / variant
+
+
 def evaluation(name: str) -> Path:
     """Folder of one evaluated candidate's predictions and report."""
     return Path("data/evaluate") / name
@@ -59,6 +64,8 @@ def output(stage: str, variant: str | None = None) -> Path:
         return {"prepare": PREPARED, "gate": GATE, "package": PACKAGE}[stage]
     if stage == "label":
         return labels(variant)
+    if stage == "ask":
+        return answers(variant)
     if stage in {"evaluate", "baseline", "remote"}:
         return evaluation(variant)
     return candidate(f"{stage}/{variant}")

@@ -29,6 +29,9 @@ class RemoteConfig(Config):
     )
     rows: int | None = Field(default=None, ge=1, description="Validation rows; all when null.")
     concurrency: int = Field(default=8, ge=1, le=256, description="Requests in flight.")
+    requests_per_minute: int | None = Field(
+        default=None, ge=1, description="What the provider allows; no limit when null."
+    )
 
     def price(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Of one request."""

@@ -17,6 +17,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from tasks import paths, stage
+from tasks.ask.config import AskConfig
 from tasks.baseline.config import BaselineConfig
 from tasks.config import Config, Task, VariantName
 from tasks.distill.config import DistillConfig
@@ -65,6 +66,7 @@ class Workload(Config):
     finetune: dict[VariantName, FinetuneConfig] = Field(default={}, description="Tuned models.")
     prune: dict[VariantName, PruneConfig] = Field(default={}, description="Pruned models.")
     label: dict[VariantName, LabelConfig] = Field(default={}, description="Teachers' logits.")
+    ask: dict[VariantName, AskConfig] = Field(default={}, description="Answers from elsewhere.")
     distill: dict[VariantName, DistillConfig] = Field(default={}, description="Students.")
     quantize: dict[VariantName, QuantizeConfig] = Field(default={}, description="Engine formats.")
     baseline: dict[VariantName, BaselineConfig] = Field(default={}, description="Cheap rivals.")
@@ -101,8 +103,10 @@ class Workload(Config):
                 needs[StageRef(maker, variant)] = [_maker(parent)]
         for name, labels in self.label.items():
             needs[StageRef("label", name)] = [_maker(labels.teacher)]
+        for name in self.ask:
+            needs[StageRef("ask", name)] = [StageRef("prepare")]
         for name, student in self.distill.items():
-            needs[StageRef("distill", name)].append(StageRef("label", student.labels))
+            needs[StageRef("distill", name)].append(_lessons(student))
         start = [StageRef("fetch", "weights"), StageRef("fetch", "data"), StageRef("prepare")]
         made = [ref for ref in TopologicalSorter(needs).static_order() if ref not in start]
         judged = [StageRef("baseline", name) for name in self.baseline]
@@ -169,7 +173,7 @@ def resolve(
     found += _contradictions(checked, str(shown))
     if found:
         raise ConfigError(found)
-    return Resolved(checked)
+    return Resolved(_with_spellers(checked))
 
 
 def _apply_budget(
@@ -307,7 +311,7 @@ def _contradictions(workload: Workload, file: str) -> list[Problem]:
         remedy = "baselines, remote models and evaluated candidates must not share a name"
         found.append(Problem(file, "evaluate.candidates", ", ".join(twice), remedy))
     if not found:
-        found += _cycle(workload, file)
+        found += _cycle(workload, file) or list(_tokenizers(workload, file))
     return found
 
 
@@ -335,8 +339,15 @@ def _references(workload: Workload) -> Iterator[tuple[str, str, str, set[str]]]:
             yield f"{name.replace('/', '.')}.from", parent, "candidate", set(candidates)
     for name, labels in workload.label.items():
         yield f"label.{name}.teacher", labels.teacher, "candidate", set(candidates)
+    for name, asked in workload.ask.items():
+        yield f"ask.{name}.teacher", asked.teacher, "remote model", set(workload.remote)
     for name, student in workload.distill.items():
-        yield f"distill.{name}.labels", student.labels, "label variant", set(workload.label)
+        if student.labels is not None:
+            yield f"distill.{name}.labels", student.labels, "label variant", set(workload.label)
+        if student.teacher is not None:
+            yield f"distill.{name}.teacher", student.teacher, "candidate", set(candidates)
+        if student.answers is not None:
+            yield f"distill.{name}.answers", student.answers, "ask variant", set(workload.ask)
     for name, entry in workload.evaluate.candidates.items():
         key = f"evaluate.candidates.{name}.candidate"
         yield key, entry.candidate, "candidate", set(candidates)
@@ -357,6 +368,74 @@ def _cycle(workload: Workload, file: str) -> list[Problem]:
         loop = " from ".join(ref.target for ref in error.args[1])
         return [Problem(file, "from", loop, "candidates must not be made from each other")]
     return []
+
+
+def _tokenizers(workload: Workload, file: str) -> Iterator[Problem]:
+    """Students that cannot share their teacher's tokens: found before anything is computed."""
+    for name, student in workload.distill.items():
+        teacher = _teacher(workload, student)
+        if teacher is None:
+            continue
+        ours, theirs = (_speller(workload, each) for each in (student.parent, teacher))
+        if ours != theirs and any(each.startswith("prune/") for each in (ours, theirs)):
+            remedy = (
+                f"{student.parent} has the tokens of {ours}, the teacher {teacher} those of "
+                f"{theirs}: trim the vocabulary after distill, or learn answers (method: text)"
+            )
+            yield Problem(file, f"distill.{name}.from", student.parent, remedy)
+    for name in workload.label:
+        if len(others := _other_spellers(workload, name)) > 1:
+            remedy = (
+                "students of different weights: give each weights' students labels of their own"
+            )
+            yield Problem(file, f"label.{name}", _listed(others), remedy)
+
+
+def _other_spellers(workload: Workload, label: str) -> set[str]:
+    """Weights, other than the teacher's own, whose tokens the students of a label variant have."""
+    students = (each for each in workload.distill.values() if each.labels == label)
+    found = {_speller(workload, each.parent) for each in students}
+    return found - {_speller(workload, workload.label[label].teacher)}
+
+
+def _with_spellers(workload: Workload) -> Workload:
+    """The workload with, at every label variant, the weights that its students' tokens are from."""
+    labels = {
+        name: config.model_copy(
+            update={
+                "spelt_by": next(
+                    iter(_other_spellers(workload, name)), _speller(workload, config.teacher)
+                )
+            }
+        )
+        for name, config in workload.label.items()
+    }
+    return workload.model_copy(update={"label": labels})
+
+
+def _teacher(workload: Workload, student: DistillConfig) -> str | None:
+    """The candidate whose logits a student learns, if any."""
+    return workload.label[student.labels].teacher if student.labels else student.teacher
+
+
+def _speller(workload: Workload, candidate: str) -> str:
+    """The candidate that another one's tokenizer is from: where it was fetched or trimmed."""
+    parents = workload.candidates()
+    while (parent := parents[candidate]) is not None:
+        maker, variant = candidate.split("/")
+        if maker == "prune" and workload.prune[variant].method == "vocabulary":
+            break
+        candidate = parent
+    return candidate
+
+
+def _lessons(student: DistillConfig) -> StageRef:
+    """The stage that makes what a student learns from."""
+    if student.labels is not None:
+        return StageRef("label", student.labels)
+    if student.answers is not None:
+        return StageRef("ask", student.answers)
+    return _maker(str(student.teacher))
 
 
 def _listed(known: Iterable[str]) -> str:

@@ -14,11 +14,13 @@ class OpenAIServer:
         asked: bodies of all requests.
         keys: what the requests' Authorization headers held.
         failing: status codes that the next requests are answered with instead.
+        sampled: answers requests that have a seed, from content and seed.
     """
 
     def __init__(self, rule: Callable[[str], str]) -> None:
         self.asked, self.keys = list[dict[str, Any]](), set[str | None]()
         self.failing = list[int]()
+        self.sampled: Callable[[str, int], str] | None = None
         this = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -29,7 +31,9 @@ class OpenAIServer:
                     self.reply(this.failing.pop(), {"error": {"message": "not now"}})
                     return
                 this.asked.append(body)
-                text = rule(body["messages"][-1]["content"])
+                content = body["messages"][-1]["content"]
+                drawn = this.sampled if "seed" in body else None
+                text = drawn(content, body["seed"]) if drawn else rule(content)
                 message = {"role": "assistant", "content": text}
                 read = sum(len(each["content"].split()) for each in body["messages"])
                 choice = {"index": 0, "message": message, "finish_reason": "stop"}

@@ -71,6 +71,63 @@ def test_stages_come_after_what_they_need(content: dict[str, Any], tmp_path: Pat
     assert StageRef("finetune", "lora").target == "finetune@lora"
 
 
+def test_students_may_learn_from_students_from_a_running_teacher_and_from_elsewhere(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    content["label"]["assistant"] = {"teacher": "distill/small", "rows": 8}
+    content["remote"] = {
+        "large": {
+            "base_url": "http://127.0.0.1:1/v1",
+            "model": "large",
+            "price_per_million_input_tokens": 1.0,
+            "price_per_million_output_tokens": 1.0,
+            "role": "baseline",
+        }
+    }
+    content["ask"] = {"large": {"teacher": "large", "rows": 8}}
+    common = {"from": "prune/depth16", "max_steps": 1}
+    content["distill"] |= {
+        "least": common | {"labels": "assistant"},
+        "beside": common | {"method": "online", "teacher": "finetune/lora"},
+        "told": common | {"method": "text", "answers": "large"},
+    }
+    found = resolve("mine", "quick", {}, saved(content, tmp_path))
+    place = {ref: number for number, ref in enumerate(found.stages)}
+    for before, after in [
+        (StageRef("distill", "small"), StageRef("label", "assistant")),
+        (StageRef("label", "assistant"), StageRef("distill", "least")),
+        (StageRef("finetune", "lora"), StageRef("distill", "beside")),
+        (StageRef("prepare"), StageRef("ask", "large")),
+        (StageRef("ask", "large"), StageRef("distill", "told")),
+    ]:
+        assert place[before] < place[after]
+    reads = {name: student.reads for name, student in found.workload.distill.items()}
+    assert reads["least"] == "data/labels/assistant"
+    assert reads["beside"] == "models/finetune/lora"
+    assert reads["told"] == "data/answers/large"
+
+
+def test_students_with_other_tokens_than_their_teacher_are_found_before_any_work(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    content["distill"]["again"] = {"from": "prune/small", "labels": "lora", "max_steps": 1}
+    told = complaints(content, tmp_path)
+    assert "distill.again.from = prune/small: prune/small has the tokens of prune/small" in told
+    assert "learn answers (method: text)" in told
+
+
+def test_labels_are_told_whose_tokenizer_to_look_at(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    content["fetch"]["weights"]["other"] = content["fetch"]["weights"]["base"]
+    content["distill"]["other"] = {"from": "fetch/other", "labels": "lora", "max_steps": 1}
+    found = resolve("mine", "quick", {}, saved(content, tmp_path)).workload
+    assert found.label["lora"].spelt_by == "fetch/other"
+    content["fetch"]["weights"]["third"] = content["fetch"]["weights"]["base"]
+    content["distill"]["third"] = {"from": "fetch/third", "labels": "lora", "max_steps": 1}
+    assert "label.lora = fetch/other, fetch/third" in complaints(content, tmp_path)
+
+
 def test_every_problem_of_a_file_is_told_at_once(content: dict[str, Any], tmp_path: Path) -> None:
     content["finetune"]["lora"]["rnak"] = 8
     content["finetune"]["lora"]["batch"] = "many"
@@ -96,6 +153,19 @@ def test_every_problem_of_a_file_is_told_at_once(content: dict[str, Any], tmp_pa
         ),
         ("distill", "small", {"from": "prune/depth16", "labels": "x", "max_steps": 1}, "label"),
         ("label", "lora", {"teacher": "finetune/gone", "rows": 1}, "finetune/gone"),
+        ("ask", "large", {"teacher": "nobody", "rows": 1}, "ask.large.teacher = nobody"),
+        (
+            "distill",
+            "small",
+            {"from": "prune/depth16", "method": "text", "answers": "gone", "max_steps": 1},
+            "distill.small.answers = gone: no such ask variant",
+        ),
+        (
+            "distill",
+            "small",
+            {"from": "prune/depth16", "method": "online", "teacher": "prune/gone", "max_steps": 1},
+            "distill.small.teacher = prune/gone: no such candidate",
+        ),
         ("gate", "teacher", "small-int8", "gate.teacher"),
         ("gate", "cost_references", ["nobody"], "gate.cost_references = nobody"),
         ("prepare", "fields", {"txet": "text"}, "prepare.fields = txet: must name"),
@@ -108,7 +178,7 @@ def test_every_problem_of_a_file_is_told_at_once(content: dict[str, Any], tmp_pa
 def test_names_that_lead_nowhere_are_found(
     content: dict[str, Any], tmp_path: Path, section: str, key: str, value: object, expected: str
 ) -> None:
-    content[section][key] = value
+    content.setdefault(section, {})[key] = value
     assert expected in complaints(content, tmp_path)
 
 

@@ -14,6 +14,12 @@ def main(arguments: list[str]) -> None:
     match config.method:
         case "cached_logits":
             from tasks.distill.cached_logits import distill
+        case "online":
+            from tasks.distill.online import distill
+        case "on_policy":
+            from tasks.distill.on_policy import distill
+        case "text":
+            from tasks.distill.text import distill
         case _:
             assert_never(config.method)
     report = distill(f"distill/{variant}", config)

@@ -3,6 +3,8 @@
 lora: {teacher: finetune/lora, rows: 1600, top_k: 32}
 """
 
+from typing import Literal
+
 from pydantic import Field
 
 from tasks.config import CandidateName, Config
@@ -14,4 +16,10 @@ class LabelConfig(Config):
     teacher: CandidateName = Field(description="Candidate whose logits are stored.")
     rows: int = Field(ge=1, description="Training rows, from the first.")
     top_k: int = Field(default=32, ge=1, le=1024, description="Most likely tokens kept a position.")
+    bits: Literal[8, 16] = Field(default=16, description="Of a stored log-probability.")
     batch: int = Field(default=32, ge=1, description="Rows in one forward pass.")
+    spelt_by: CandidateName | None = Field(
+        default=None,
+        description="Weights whose tokenizer the students have, where it may be another one than "
+        "the teacher's; set by a run.",
+    )

@@ -26,15 +26,21 @@ def label(folder: Path, config: LabelConfig) -> dict[str, Any]:
 
     Returns:
         rows, forward passes, seconds, and the probability that the kept tokens cover.
+
+    Raises:
+        ModelError: the students have another tokenizer.
     """
     started = time.monotonic()
     teacher = paths.candidate(config.teacher)
+    tokenizer = candidate.sha256(teacher / TOKENIZER)
+    if config.spelt_by is not None:
+        logits.check_tokenizer(config.teacher, tokenizer, paths.candidate(config.spelt_by))
     model = AutoModelForCausalLM.from_pretrained(teacher, dtype=torch.float32).eval()
     examples = tokenize(records.read(paths.TRAIN, Record)[: config.rows], teacher)
     fill = end_token(teacher)
     with precision.mixed():
         shared = Beginning(model, examples)
-    kept: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+    kept: dict[str, tuple[torch.Tensor, ...]] = {}
     progress = Progress("label", len(examples))
     batches = by_length(examples, config.batch)
     for part in batches:
@@ -42,18 +48,18 @@ def label(folder: Path, config: LabelConfig) -> dict[str, Any]:
             batch = pad(shared.cut(part), fill)
             scores = answer_logits(model, batch, shared.cache(len(part))).log_softmax(-1)  # (A, V)
         top = scores.topk(min(config.top_k, scores.shape[-1]))
+        others = scores.scatter(-1, top.indices, logits.NOTHING).logsumexp(-1)  # (A,)
         lengths = [len(example.answer) for example in part]
-        values, tokens = top.values.split(lengths), top.indices.split(lengths)
-        kept |= {e.id: pair for e, pair in zip(part, zip(values, tokens, strict=True), strict=True)}
+        split = (each.split(lengths) for each in (top.values, top.indices, others))
+        kept |= {e.id: row for e, row in zip(part, zip(*split, strict=True), strict=True)}
         progress.advance(len(part))
     stored = logits.StoredLogits(
         config.teacher,
-        candidate.sha256(teacher / TOKENIZER),
+        tokenizer,
         [example.id for example in examples],
-        [kept[example.id][0] for example in examples],
-        [kept[example.id][1] for example in examples],
+        *([kept[example.id][part] for example in examples] for part in range(3)),
     )
-    logits.write(folder, stored)
+    written = logits.write(folder, stored, config.bits)
     mass = torch.cat(stored.values).exp().sum(-1)
     return {
         "teacher": config.teacher,
@@ -62,6 +68,6 @@ def label(folder: Path, config: LabelConfig) -> dict[str, Any]:
         "shared_tokens": shared.tokens,
         "top_k": config.top_k,
         "probability_kept": {"mean": float(mass.mean()), "min": float(mass.min())},
-        "bytes": (folder / logits.TENSORS).stat().st_size,
+        "bytes": written,
         "seconds": round(time.monotonic() - started, 1),
     }

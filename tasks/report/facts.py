@@ -146,7 +146,7 @@ def stage_reports(root: Path) -> list[tuple[str, str | None]]:
     for stage, variant in known:
         if (root / paths.output(stage, variant) / paths.REPORT).exists():
             found.append((stage, variant))
-    for stage in (*MAKERS, "label", "evaluate"):
+    for stage in (*MAKERS, "label", "ask", "evaluate"):
         folder = (root / paths.output(stage, "any")).parent
         found += [(stage, file.parent.name) for file in sorted(folder.glob(f"*/{paths.REPORT}"))]
     return found
@@ -187,7 +187,7 @@ def _sources(weights: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[So
 def _teachers(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     labels = settings.get("label") or {}
     for variant, told in (settings.get("distill") or {}).items():
-        teacher = (labels.get(told.get("labels")) or {}).get("teacher")
+        teacher = told.get("teacher") or (labels.get(told.get("labels")) or {}).get("teacher")
         if teacher:
             yield f"distill/{variant}", str(teacher)
 

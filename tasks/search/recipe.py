@@ -10,13 +10,14 @@ with: DVC has it already.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 from pydantic import Field
 
 from tasks.config import Config
+from tasks.distill.config import DistillConfig
 from tasks.search.config import SearchConfig, Value, owner
 from tasks.workload import MAKERS, StageRef, Workload
 
@@ -25,6 +26,9 @@ DIGITS = 8
 
 SEPARATE = ("package", "report", "gate", "baseline", "remote")
 """Stages that a search does not run."""
+
+SET_BY_A_RUN = ("reads", "spelt_by")
+"""Settings that nobody writes."""
 
 
 class Recipe(Config):
@@ -91,19 +95,23 @@ def base(workload: Workload, search: SearchConfig) -> Workload:
     """
     teacher = workload.evaluate.candidates[workload.gate.teacher]
     teacher = teacher.model_copy(update={"rows": search.rows})
-    labels = [
-        workload.label[student.labels]
+    students = [
+        student
         for name, student in workload.distill.items()
         if any(f"distill/{name}" in chain for chain in search.chains)
     ]
-    needed = {teacher.candidate, *_origins(workload, search), *(each.teacher for each in labels)}
-    kept = _with_ancestors(workload, needed)
+    kept = _with_ancestors(
+        workload, {teacher.candidate, *_origins(workload, search), *_teachers(workload, students)}
+    )
     content = workload.model_dump(mode="json", by_alias=True)
     for maker in MAKERS:
         content[maker] = {n: v for n, v in content[maker].items() if f"{maker}/{n}" in kept}
-    content["label"] = {n: v for n, v in content["label"].items() if workload.label[n] in labels}
+    for lessons, names in _lessons(students).items():
+        content[lessons] = {n: v for n, v in content[lessons].items() if n in names}
+    asked = {told["teacher"] for told in content["ask"].values()}
+    content["remote"] = {n: v for n, v in content["remote"].items() if n in asked}
     content["evaluate"]["candidates"] = {workload.gate.teacher: teacher.model_dump(mode="json")}
-    content |= {"baseline": {}, "remote": {}, "search": None}
+    content |= {"baseline": {}, "search": None}
     content["gate"] |= {"cost_references": [], "champion": None}
     return Workload.model_validate(content)
 
@@ -141,19 +149,32 @@ def stages(workload: Workload, name: str) -> list[StageRef]:
     """The stages that lead to one evaluated candidate, in an order that works."""
     goal = workload.evaluate.candidates[name].candidate
     kept = _with_ancestors(workload, {goal})
-    labels = {
-        student.labels for each, student in workload.distill.items() if f"distill/{each}" in kept
+    students = [student for each, student in workload.distill.items() if f"distill/{each}" in kept]
+    kept |= _with_ancestors(workload, _teachers(workload, students))
+    lessons = _lessons(students)
+    return [ref for ref in workload.stages() if _needed(ref, kept, lessons, name)]
+
+
+def _teachers(workload: Workload, students: Iterable[DistillConfig]) -> set[str]:
+    """Candidates whose logits students learn."""
+    found = {workload.label[each.labels].teacher for each in students if each.labels}
+    return found | {each.teacher for each in students if each.teacher}
+
+
+def _lessons(students: Iterable[DistillConfig]) -> dict[str, set[str]]:
+    """Variants of label and ask that students learn from."""
+    return {
+        "label": {each.labels for each in students if each.labels},
+        "ask": {each.answers for each in students if each.answers},
     }
-    kept |= _with_ancestors(workload, {workload.label[each].teacher for each in labels})
-    return [ref for ref in workload.stages() if _needed(ref, kept, labels, name)]
 
 
-def _needed(ref: StageRef, kept: set[str], labels: set[str], name: str) -> bool:
+def _needed(ref: StageRef, kept: set[str], lessons: dict[str, set[str]], name: str) -> bool:
     match ref.stage:
         case "fetch" | "prepare":
             return True
-        case "label":
-            return ref.variant in labels
+        case "label" | "ask":
+            return ref.variant in lessons[ref.stage]
         case "evaluate":
             return ref.variant == name
         case _:
@@ -163,6 +184,9 @@ def _needed(ref: StageRef, kept: set[str], labels: set[str], name: str) -> bool:
 def found(workload: Workload, search: SearchConfig, recipe: Recipe) -> dict[str, Any]:
     """A workload file's content that holds one recipe beside the teacher, and nothing else."""
     content = base(workload, search).model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    for labels in content.get("label", {}).values():
+        for key in SET_BY_A_RUN:
+            labels.pop(key, None)
     parent = _origin(workload, search, recipe)
     for lever in recipe.levers:
         stage, variant = lever.split("/")
@@ -212,7 +236,7 @@ def _settings(workload: Workload, lever: str, values: Mapping[str, Value]) -> di
     stage, variant = lever.split("/")
     written = getattr(workload, stage)[variant]
     settings: dict[str, Any] = written.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    del settings["from"]
+    settings = {key: told for key, told in settings.items() if key not in ("from", *SET_BY_A_RUN)}
     for key, value in _of(values, lever).items():
         _, _, setting = key.split(".", 2)
         settings[setting] = value

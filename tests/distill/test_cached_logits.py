@@ -1,10 +1,13 @@
 """Stored logits and the student that learns from them."""
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
+from transformers.models.llama.modeling_llama import LlamaModel
 
 from tasks import logits, paths
 from tasks.batches import answer_logits, pad
@@ -87,22 +90,71 @@ def test_another_tokenizer_is_refused_before_training(teacher: Path) -> None:
         cached_logits.distill("distill/small", CONFIG)
 
 
-def test_loss_is_the_cross_entropy_when_the_teacher_has_no_weight() -> None:
-    config = CONFIG.model_copy(update={"kl_weight": 0.0})
-    scores, answers = torch.randn(3, 10), torch.tensor([1, 2, 3])
-    values, tokens = torch.zeros(3, 4), torch.zeros(3, 4, dtype=torch.long)
-    loss = cached_logits.mixed_loss(scores, answers, values, tokens, config)
-    assert torch.allclose(loss, torch.nn.functional.cross_entropy(scores, answers))
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"rest": "one_token"},
+        {"rest": "one_token", "divergence": "reverse_kl"},
+        {"rest": "one_token", "divergence": "jensen_shannon", "beta": 0.3},
+    ],
+)
+def test_every_divergence_makes_a_student_like_its_teacher(
+    teacher: Path, told: dict[str, object]
+) -> None:
+    """Without any weight on the references: only the teacher can have taught it."""
+    stored(top_k=8)
+    config = CONFIG.model_copy(update={"kl_weight": 1.0, **told})
+    cached_logits.distill("distill/small", config)
+    assert distance(teacher, "distill/small") < distance(teacher, "prune/small")
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
-def test_divergence_vanishes_for_a_student_that_equals_its_teacher(temperature: float) -> None:
-    config = CONFIG.model_copy(update={"kl_weight": 1.0, "temperature": temperature})
-    scores = torch.randn(3, 10)
-    top = scores.log_softmax(-1).topk(10)
-    answers = torch.tensor([0, 1, 2])
-    loss = cached_logits.mixed_loss(scores, answers, top.values, top.indices, config)
-    assert float(loss) == pytest.approx(0, abs=1e-5)
+def distance(teacher: Path, student: str) -> float:
+    """Mean total variation between the answers of both."""
+    examples = tokenize(map(record, range(16)), teacher)
+    batch = pad(examples, 0)
+    with torch.inference_mode():
+        told, found = (
+            answer_logits(AutoModelForCausalLM.from_pretrained(folder).eval(), batch).softmax(-1)
+            for folder in (teacher, paths.candidate(student))
+        )
+    return float((told - found).abs().sum(-1).mean() / 2)
+
+
+def test_second_student_from_the_same_cache_costs_no_teacher_forward_pass(
+    teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in the model itself: the teacher is the only one with two blocks."""
+    passes = Counter[int]()
+    forward = LlamaModel.forward
+
+    def counted(model: LlamaModel, *args: Any, **kwargs: Any) -> Any:
+        passes[model.config.num_hidden_layers] += 1
+        return forward(model, *args, **kwargs)
+
+    monkeypatch.setattr(LlamaModel, "forward", counted)
+    stored(top_k=8)
+    labelling = passes.pop(2)
+    assert labelling > 0
+    tiny_model(paths.candidate("prune/other"), layers=3)
+    cached_logits.distill("distill/small", CONFIG)
+    cached_logits.distill("distill/second", CONFIG.model_copy(update={"parent": "prune/other"}))
+    assert passes[1] > 0
+    assert passes[3] > 0
+    assert passes[2] == 0
+
+
+def test_a_distilled_student_teaches_the_next(teacher: Path) -> None:
+    """Teacher assistants (Mirzadeh et al. 2019, arXiv:1902.03393): labels from any candidate."""
+    stored(top_k=8)
+    tiny_model(paths.candidate("prune/middle"), layers=2, seed=1)
+    cached_logits.distill("distill/assistant", CONFIG.model_copy(update={"parent": "prune/middle"}))
+    told = LabelConfig.model_validate({"teacher": "distill/assistant", "rows": 16, "top_k": 8})
+    label(paths.labels("assistant"), told)
+    last = CONFIG.model_copy(update={"labels": "assistant", "reads": "data/labels/assistant"})
+    report = cached_logits.distill("distill/small", last)
+    assert report["teacher"] == "distill/assistant"
+    assert distance(teacher, "distill/small") < distance(teacher, "prune/small")
 
 
 def test_student_with_a_shorter_chat_template_reads_fewer_tokens(teacher: Path) -> None:

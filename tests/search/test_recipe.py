@@ -35,6 +35,47 @@ def test_what_recipes_share_is_the_teacher_and_what_the_levers_start_from() -> N
     assert list(shared.label) == ["lora"]
 
 
+def test_a_running_teacher_and_answers_from_elsewhere_are_shared_too() -> None:
+    content = WORKLOAD.model_dump(mode="json", by_alias=True)
+    common = {"from": "prune/depth16", "max_steps": 1}
+    content["remote"] = {
+        name: {
+            "base_url": "http://127.0.0.1:1/v1",
+            "model": name,
+            "price_per_million_input_tokens": 1.0,
+            "price_per_million_output_tokens": 1.0,
+            "role": "baseline",
+        }
+        for name in ("large", "idle")
+    }
+    content["ask"] = {name: {"teacher": name, "rows": 8} for name in ("large", "idle")}
+    content["distill"] = {
+        "small": common | {"method": "text", "answers": "large"},
+        "other": common | {"method": "online", "teacher": "fetch/base"},
+    }
+    told = search().model_dump(mode="json") | {
+        "chains": [
+            ["prune/depth16", f"distill/{name}", "quantize/small-int8"]
+            for name in ("small", "other")
+        ],
+        "optional": ["prune/depth16"],
+        "values": {},
+        "brief": {},
+    }
+    asked = SearchConfig.model_validate(told)
+    workload = Workload.model_validate(content)
+    shared = recipes.base(workload, asked)
+    assert list(shared.ask) == list(shared.remote) == ["large"]
+    assert not shared.label
+    for student, lesson in (("small", "ask@large"), ("other", "fetch@weights")):
+        recipe = Recipe(levers=("prune/depth16", f"distill/{student}", "quantize/small-int8"))
+        grown, name = recipes.with_recipe(shared, workload, asked, recipe)
+        targets = [ref.target for ref in recipes.stages(grown, name)]
+        assert lesson in targets
+        assert not any(target.startswith(("label", "remote")) for target in targets)
+        assert ("ask@large" in targets) == (student == "small")
+
+
 def test_recipes_that_begin_alike_share_their_beginning() -> None:
     shared = recipes.base(WORKLOAD, search())
     grown, eight = recipes.with_recipe(shared, WORKLOAD, search(), composed(12, 8))
@@ -101,7 +142,9 @@ def test_what_was_found_is_a_workload_file_like_any_other(tmp_path: Path) -> Non
     content = recipes.found(WORKLOAD, search(), composed(12, 4))
     content["budgets"] = {"smoke": {}, "quick": {}, "full": {}}
     (tmp_path / "workloads").mkdir()
-    (tmp_path / "workloads/found.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    told = yaml.safe_dump(content, sort_keys=False)
+    assert not any(f"{key}:" in told for key in recipes.SET_BY_A_RUN)
+    (tmp_path / "workloads/found.yaml").write_text(told)
     again: Workload = resolve("found", "quick", {}, tmp_path).workload
     assert again.quantize["small-int8"].bits == 4
     assert again.prune["depth16"].keep_layers == 12

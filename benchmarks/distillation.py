@@ -1,0 +1,220 @@
+"""Stored logits against a teacher that runs beside its student, and against all of its tokens.
+
+    dvc repro label@lora prune@depth16
+    .venv/bin/python -m benchmarks.distillation --steps 300 --labels 800
+
+in a checkout of the demo (params.yaml of sentiment, quick). Budget: 30 minutes on 2 cores. In a
+scratch folder, on the same rows, with the demo's student, settings and seed:
+
+1. formats: bytes of an answer token on disk, and how far its divergence from the student is from
+   that over the whole vocabulary, for numbers of kept tokens and bits;
+2. speed: examples/s of both methods, each trained twice in turns (stored, beside, beside, stored),
+   and what labelling took;
+3. quality: validation accuracy of the student from stored logits and of the one from all tokens,
+   with the interval of the paired difference.
+
+Writes benchmarks/results/distillation.json.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, closing, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+
+from benchmarks.release import RESULTS
+from bentos.generator.engine import load_engine
+from tasks import intervals, logits, paths, records, stage
+from tasks.batches import answer_logits, pad
+from tasks.config import Task
+from tasks.distill import cached_logits, losses, online, student
+from tasks.distill.config import DistillConfig
+from tasks.errors import StillhouseError
+from tasks.examples import end_token, tokenize
+from tasks.label.config import LabelConfig
+from tasks.label.top_logits import label
+from tasks.params import read
+from tasks.records import Record
+from tasks.scoring import Traffic, answer_all
+
+RESULT = RESULTS / "distillation.json"
+TEACHER, STUDENT, LABELS = "finetune/lora", "prune/depth16", "benchmark"
+KEPT = (4, 8, 32, 128)
+BITS: tuple[logits.Bits, ...] = (16, 8)
+ROWS = 32
+"""Whose stored logits are compared with all logits."""
+
+TURNS = ("cached_logits", "online", "online", "cached_logits")
+
+
+def main(arguments: list[str]) -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.distillation")
+    parser.add_argument(
+        "--steps", type=int, default=300, help="of the students whose quality counts"
+    )
+    parser.add_argument("--speed-steps", type=int, default=40, help="of those that are only timed")
+    parser.add_argument("--labels", type=int, default=800, help="training rows")
+    parser.add_argument("--rows", type=int, help="validation rows; all unless told")
+    options = parser.parse_args(arguments)
+    config, task = read("distill.small", DistillConfig), read("task", Task)
+    with _beside_the_checkout():
+        result = measure(config, task, options)
+    records.write_report(RESULT, result)
+    print(json.dumps(result, indent=2))
+
+
+def measure(config: DistillConfig, task: Task, options: argparse.Namespace) -> dict[str, Any]:
+    """Formats, speed and quality."""
+    told = {"teacher": TEACHER, "rows": options.labels, "top_k": 32}
+    labelling = label(paths.labels(LABELS), LabelConfig.model_validate(told))
+    made = {method: _settings(config, method, options) for method in ("cached_logits", "online")}
+    rates: dict[str, list[float]] = {method: [] for method in made}
+    for turn, method in enumerate(TURNS):
+        short = {"max_steps": options.speed_steps, "checkpoints": 1, "validation_rows": 1}
+        rates[method].append(_speed(f"distill/speed{turn}", made[method].model_copy(update=short)))
+    found = {}
+    for method, settings in made.items():
+        name = f"distill/{method.replace('_', '-')}"
+        found[method] = _distill(name, settings) | {"right": _right(name, task, options.rows)}
+    paired = zip(found["cached_logits"]["right"], found["online"]["right"], strict=True)
+    return {
+        "steps": options.steps,
+        "rows": options.labels,
+        "formats": formats(config),
+        "labelling_seconds": labelling["seconds"],
+        "examples_per_second": rates,
+        "speed_ratio": sum(rates["cached_logits"]) / sum(rates["online"]),
+        "teacher_forward_passes": {m: each["teacher_forward_passes"] for m, each in found.items()},
+        "accuracy": {
+            method: intervals.mean_score(each["right"])._asdict() for method, each in found.items()
+        },
+        "accuracy_difference": intervals.mean([a - b for a, b in paired])._asdict(),
+    }
+
+
+def formats(config: DistillConfig) -> list[dict[str, Any]]:
+    """How near stored logits are to all logits, and how small."""
+    rows = records.read(paths.TRAIN, Record)[:ROWS]
+    ours, theirs = (_scores(name, rows) for name in (STUDENT, TEACHER))
+    exact = _divergences(losses.soft(ours, 1.0), losses.soft(theirs, 1.0))
+    found = []
+    for kept in KEPT:
+        for bits in BITS:
+            folder = Path(f"formats/{kept}-{bits}")
+            size = logits.write(folder, _stored(theirs, kept), bits)
+            stored = logits.read(folder)
+            said = torch.cat(stored.values), torch.cat(stored.tokens)
+            pair = losses.aligned_with_rest(ours, *said, torch.cat(stored.rests), 1.0)
+            scaled = _divergences(*losses.aligned(ours, *said, 1.0))
+            found.append(
+                {
+                    "kept_tokens": kept,
+                    "bits": bits,
+                    "bytes_per_answer_token": round(size / len(theirs), 1),
+                    "probability_kept": float(said[0].exp().sum(-1).mean()),
+                    "log_probability_off_by": float(
+                        (said[0] - theirs.log_softmax(-1).gather(-1, said[1])).abs().max()
+                    ),
+                    "divergence_off_by": {
+                        "dropped": float((scaled - exact).abs().mean()),
+                        "one_token": float((_divergences(*pair) - exact).abs().mean()),
+                    },
+                    "divergence": float(exact.mean()),
+                }
+            )
+    return found
+
+
+def _divergences(student: Tensor, teacher: Tensor) -> Tensor:
+    """Forward divergence at every answer token, (A,)."""
+    pairs = zip(student, teacher, strict=True)
+    return torch.stack([losses.forward_kl(s[None], t[None]) for s, t in pairs])
+
+
+def _stored(scores: Tensor, kept: int) -> logits.StoredLogits:
+    exact = scores.log_softmax(-1)
+    top = exact.topk(kept)
+    rests = exact.scatter(-1, top.indices, logits.NOTHING).logsumexp(-1)
+    return logits.StoredLogits(TEACHER, "", [""], [top.values], [top.indices], [rests])
+
+
+@torch.inference_mode()
+def _scores(name: str, rows: Sequence[Record]) -> Tensor:
+    folder = paths.candidate(name)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return answer_logits(model, pad(tokenize(rows, folder), end_token(folder)))
+
+
+def _settings(config: DistillConfig, method: str, options: argparse.Namespace) -> DistillConfig:
+    told = config.model_dump(by_alias=True) | {"max_steps": options.steps, "method": method}
+    if method == "online":
+        told |= {"teacher": TEACHER, "rows": options.labels, "labels": None}
+    else:
+        told |= {"labels": LABELS}
+    return DistillConfig.model_validate(told)
+
+
+def _distill(name: str, config: DistillConfig) -> dict[str, Any]:
+    if config.method == "cached_logits":
+        return cached_logits.distill(name, config)
+    return online.distill(name, config)
+
+
+def _speed(name: str, config: DistillConfig) -> float:
+    """Examples a second from when the model is loaded until it is trained."""
+    seconds = 0.0
+
+    def timed(*arguments: Any) -> Any:
+        nonlocal seconds
+        started = time.perf_counter()
+        try:
+            return fit(*arguments)
+        finally:
+            seconds = time.perf_counter() - started
+
+    fit = student.fit
+    with mock.patch.object(student, "fit", timed):
+        report = _distill(name, config)
+    return float(report["examples"] / seconds)
+
+
+def _right(name: str, task: Task, rows: int | None) -> list[float]:
+    """Which validation answers of a student are right, by the engine of transformers."""
+    folder = paths.candidate(name)
+    asked = records.read(paths.VALIDATION, Record)[:rows]
+    with closing(load_engine("transformers", folder)) as engine:
+        answers = answer_all(engine, folder, asked, task, Traffic(32), name)
+    return [prediction.score for prediction in answers.predictions]
+
+
+@contextmanager
+def _beside_the_checkout() -> Iterator[None]:
+    """A scratch folder that sees the checkout's data and weights, and takes what is written."""
+    needed = [paths.TRAIN, paths.VALIDATION, *map(paths.candidate, (TEACHER, STUDENT))]
+    missing = [str(path) for path in needed if not path.exists()]
+    if missing:
+        raise StillhouseError(
+            f"{', '.join(missing)}: not here; make them with `dvc repro label@lora prune@depth16`"
+        )
+    with tempfile.TemporaryDirectory(prefix="stillhouse-") as scratch:
+        for path in needed:
+            link = Path(scratch) / path
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path.absolute())
+        os.environ["STILLHOUSE_STATE"] = scratch
+        with chdir(scratch):
+            yield
+
+
+if __name__ == "__main__":
+    raise SystemExit(stage.run(main))

@@ -1,0 +1,98 @@
+"""A student that learns on answers of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+from transformers.models.llama.modeling_llama import LlamaModel
+
+from tasks import paths
+from tasks.batches import answer_logits, pad
+from tasks.distill import on_policy
+from tasks.distill.config import DistillConfig
+from tasks.errors import ModelError
+from tasks.examples import tokenize
+from tests.tiny import record, tiny_data, tiny_model
+
+CONFIG = DistillConfig.model_validate(
+    {
+        "from": "prune/small",
+        "method": "on_policy",
+        "teacher": "finetune/lora",
+        "divergence": "reverse_kl",
+        "temperature": 1.0,
+        "max_answer_tokens": 4,
+        "max_steps": 12,
+        "batch": 4,
+        "checkpoints": 2,
+        "validation_rows": 8,
+        "warmup_steps": 0,
+        "learning_rate": 0.01,
+    }
+)
+
+
+@pytest.fixture
+def teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    tiny_data(train=16)
+    tiny_model(paths.candidate("prune/small"), layers=1)
+    return tiny_model(paths.candidate("finetune/lora"), layers=2, seed=1)
+
+
+def own_answers(student: str, teacher: Path) -> float:
+    """Mean cross-entropy that the teacher gives to what the student would answer."""
+    folder = paths.candidate(student)
+    ours, theirs = (AutoModelForCausalLM.from_pretrained(f).eval() for f in (folder, teacher))
+    prompts = [e._replace(answer=()) for e in tokenize(map(record, range(16)), folder)]
+    found = []
+    with torch.inference_mode():
+        for prompt in prompts:
+            ids = torch.tensor([prompt.prompt])
+            made = ours.generate(ids, max_new_tokens=4, do_sample=False)[0, ids.shape[1] :]
+            batch = pad([prompt._replace(answer=tuple(made.tolist()))], 0)
+            scores = answer_logits(theirs, batch)
+            found.append(torch.nn.functional.cross_entropy(scores, batch.answers))
+    return float(torch.stack(found).mean())
+
+
+def test_student_comes_to_answer_as_its_teacher_would_go_on(teacher: Path) -> None:
+    report = on_policy.distill("distill/small", CONFIG)
+    assert own_answers("distill/small", teacher) < own_answers("prune/small", teacher)
+    assert report["teacher_forward_passes"] == report["steps"] == 12
+    assert [point for point in report["curve"] if "validation_loss" in point]
+    before, after = (
+        AutoModelForCausalLM.from_pretrained(paths.candidate(name)).config.to_dict()
+        for name in ("prune/small", "distill/small")
+    )
+    ids = ("bos_token_id", "eos_token_id", "pad_token_id")
+    assert [before[key] for key in ids] == [after[key] for key in ids]
+
+
+def test_teacher_reads_the_prompt_and_what_the_student_wrote(
+    teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[int]] = []
+    forward = LlamaModel.forward
+
+    def noted(model: LlamaModel, *args: Any, **kwargs: Any) -> Any:
+        if model.config.num_hidden_layers == 2:
+            rows = zip(kwargs["input_ids"], kwargs["attention_mask"], strict=True)
+            seen.extend(ids[mask.bool()].tolist() for ids, mask in rows)
+        return forward(model, *args, **kwargs)
+
+    monkeypatch.setattr(LlamaModel, "forward", noted)
+    on_policy.distill("distill/small", CONFIG.model_copy(update={"max_steps": 2}))
+    prompts = {example.prompt for example in tokenize(map(record, range(16)), teacher)}
+    assert len(seen) == 8
+    for ids in seen:
+        (prompt,) = [p for p in prompts if tuple(ids[: len(p)]) == p]
+        assert 1 <= len(ids) - len(prompt) <= 4
+
+
+def test_a_teacher_with_another_prompt_is_refused(teacher: Path) -> None:
+    (teacher / "chat_template.jinja").write_text("{{ messages[-1]['content'] }}")
+    with pytest.raises(ModelError, match="reads other prompts than the teacher"):
+        on_policy.distill("distill/small", CONFIG)
