@@ -79,6 +79,21 @@ def test_service_and_engine_give_the_same_answers(model: Path) -> None:
     assert tokens[0] == tokens[1] > 0
 
 
+@pytest.mark.parametrize("way", ["engine", "service"])
+def test_requests_at_random_moments_are_answered_as_steady_ones_are(model: Path, way: str) -> None:
+    told = {"price_per_hour": 0.36, "repeats": 3, "seconds": 0.5, "load_curve": [1], "through": way}
+    steady, _ = served.evaluate("teacher", ENTRY, MeasureConfig.model_validate(told), TASK)
+    random = MeasureConfig.model_validate({**told, "arrivals": "random", "p95_ms": 60_000})
+    predictions, report = served.evaluate("teacher", ENTRY, random, TASK)
+    assert predictions == steady
+    rate = report["performance"]["arrivals_per_second"]
+    # So long a time is kept to at the first rate that is tried.
+    assert rate == pytest.approx(
+        0.9 * max(p["requests_per_second"]["value"] for p in report["performance"]["load_curve"])
+    )
+    assert report["cost"]["service_level"]["met"]
+
+
 def test_a_service_that_cannot_start_says_what_it_printed(model: Path) -> None:
     (model / "config.json").unlink()
     measure = MeasureConfig(price_per_hour=0.36, repeats=3, through="service")
