@@ -7,7 +7,8 @@ the mean square over all H channels, of which K stay, so for exactly the same ou
     x / sqrt(sum(x²) / H + eps) * weight
   = x / sqrt(sum(x²) / K + eps * H / K) * weight * sqrt(H / K)
 
-the norms' weights and eps are scaled; eps is in config.json.
+the norms' weights and eps are scaled. There is one eps for all norms in config.json, so what goes
+into a norm over a head, as Qwen 3 has, is scaled by sqrt(H / K) too: that norm then takes it back.
 """
 
 import math
@@ -30,7 +31,7 @@ LINEARS = {  # what a row and what a column of each matrix is
     "mlp.down_proj": ("channels", "neurons"),
 }
 NORMS = ("input_layernorm", "post_attention_layernorm")
-HEAD_NORMS = ("q_norm", "k_norm")
+HEAD_NORMS = {"q_norm": "q_proj", "k_norm": "k_proj"}
 
 
 class Sizes(NamedTuple):
@@ -99,6 +100,9 @@ def cut(model: Any, kept: Kept) -> None:
         }
         for name, (rows, columns) in LINEARS.items():
             _cut_linear(block.get_submodule(name), picked[rows], picked[columns])
+        for norm, linear in HEAD_NORMS.items():
+            if hasattr(attention, norm):
+                _cut_head_norm(getattr(attention, norm), getattr(attention, linear), ratio)
         for name in NORMS:
             _cut_norm(block.get_submodule(name), kept.channels, ratio)
     _cut_norm(model.model.norm, kept.channels, ratio)
@@ -196,6 +200,13 @@ def _cut_linear(linear: nn.Linear, rows: Tensor, columns: Tensor) -> None:
 def _cut_norm(norm: Any, channels: Tensor, ratio: float) -> None:
     norm.weight = nn.Parameter(norm.weight.detach()[channels] * math.sqrt(ratio))
     norm.variance_epsilon *= ratio
+
+
+def _cut_head_norm(norm: Any, before: nn.Linear, ratio: float) -> None:
+    norm.variance_epsilon *= ratio
+    with torch.no_grad():
+        for part in before.parameters():
+            part.mul_(math.sqrt(ratio))
 
 
 def _cut_embeddings(model: Any, channels: Tensor) -> None:
