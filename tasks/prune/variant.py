@@ -50,8 +50,13 @@ def scores_of(config: PruneConfig, model: Any) -> Scores:
     """The scores that `config` names.
 
     Raises:
-        ModelError: they are those of another model.
+        ModelError: there are none, or they are those of another model.
     """
+    if not (_scores_folder(config) / SCORES).is_file():
+        raise ModelError(
+            f"{_scores_folder(config)} holds no scores; make them first: "
+            f"python -m tasks.importance {config.importance}"
+        )
     scores = importance_scores.read(_scores_folder(config))
     has = (model.config.num_hidden_layers, model.config.hidden_size)
     if scores.of != config.parent or has != (len(scores.neurons), scores.channels.shape[1]):

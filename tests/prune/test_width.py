@@ -241,6 +241,11 @@ def test_scores_of_another_model_are_refused(base: Path) -> None:
         pruned("neurons", keep_neurons=8)
 
 
+def test_missing_scores_are_told_with_the_command_that_makes_them(base: Path) -> None:
+    with pytest.raises(ModelError, match=r"no scores; .*python -m tasks.importance gone"):
+        pruned("neurons", keep_neurons=8, importance="gone")
+
+
 def test_models_that_would_not_be_cut_exactly_are_refused() -> None:
     shape = SHAPE | {"head_dim": 8}
     del shape["rms_norm_eps"]
