@@ -66,7 +66,7 @@ class Workload(Config):
     prepare: Prepare
     finetune: dict[VariantName, FinetuneConfig] = Field(default={}, description="Tuned models.")
     importance: dict[VariantName, ImportanceConfig] = Field(
-        default={}, description="What a model's parts matter."
+        default={}, description="How much each part of a model matters."
     )
     prune: dict[VariantName, PruneConfig] = Field(default={}, description="Pruned models.")
     label: dict[VariantName, LabelConfig] = Field(default={}, description="Teachers' logits.")

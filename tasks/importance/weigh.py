@@ -63,9 +63,7 @@ def weigh(folder: Path, config: ImportanceConfig) -> dict[str, Any]:
         "tokens": sum(example.tokens for example in examples),
         "forward_passes": passes * len(batches),
         "block_influence": _rounded(scores.block_influence),
-        **(
-            {} if losses is None else {"loss": losses.whole, "block_loss": _rounded(losses.without)}
-        ),
+        **(_told(losses) if losses else {}),
         "held_by_most_important": {
             name: {f"{share:.0%}": _held(values, share) for share in SHARES}
             for name, values in (

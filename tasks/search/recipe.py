@@ -170,10 +170,10 @@ def stages(workload: Workload, name: str) -> list[StageRef]:
     kept = _with_ancestors(workload, {goal})
     students = [student for each, student in workload.distill.items() if f"distill/{each}" in kept]
     kept |= _with_ancestors(workload, _teachers(workload, students))
-    lessons = _lessons(students)
+    read = _lessons(students)
     pruned = (config for each, config in workload.prune.items() if f"prune/{each}" in kept)
-    lessons["importance"] = {config.importance for config in pruned if config.importance}
-    return [ref for ref in workload.stages() if _needed(ref, kept, lessons, name)]
+    read["importance"] = {config.importance for config in pruned if config.importance}
+    return [ref for ref in workload.stages() if _needed(ref, kept, read, name)]
 
 
 def _teachers(workload: Workload, students: Iterable[DistillConfig]) -> set[str]:
@@ -190,12 +190,12 @@ def _lessons(students: Iterable[DistillConfig]) -> dict[str, set[str]]:
     }
 
 
-def _needed(ref: StageRef, kept: set[str], lessons: dict[str, set[str]], name: str) -> bool:
+def _needed(ref: StageRef, kept: set[str], read: dict[str, set[str]], name: str) -> bool:
     match ref.stage:
         case "fetch" | "prepare":
             return True
         case "label" | "ask" | "importance":
-            return ref.variant in lessons[ref.stage]
+            return ref.variant in read[ref.stage]
         case "evaluate":
             return ref.variant == name
         case _:
