@@ -47,6 +47,11 @@ def answers(variant: str) -> Path:
     return Path("data/answers") / variant
 
 
+def importance(variant: str) -> Path:
+    """Folder of the scores of a model's parts."""
+    return Path("data/importance") / variant
+
+
 def evaluation(name: str) -> Path:
     """Folder of one evaluated candidate's predictions and report."""
     return Path("data/evaluate") / name
@@ -66,6 +71,8 @@ def output(stage: str, variant: str | None = None) -> Path:
         return labels(variant)
     if stage == "ask":
         return answers(variant)
+    if stage == "importance":
+        return importance(variant)
     if stage in {"evaluate", "baseline", "remote"}:
         return evaluation(variant)
     return candidate(f"{stage}/{variant}")

@@ -26,6 +26,7 @@ from tasks.evaluate.config import EvaluateConfig
 from tasks.fetch.config import Fetch
 from tasks.finetune.config import FinetuneConfig
 from tasks.gate.config import GateConfig
+from tasks.importance.config import ImportanceConfig
 from tasks.label.config import LabelConfig
 from tasks.package.config import PackageConfig
 from tasks.params import load_yaml, problems
@@ -64,6 +65,9 @@ class Workload(Config):
     fetch: Fetch
     prepare: Prepare
     finetune: dict[VariantName, FinetuneConfig] = Field(default={}, description="Tuned models.")
+    importance: dict[VariantName, ImportanceConfig] = Field(
+        default={}, description="How much each part of a model matters."
+    )
     prune: dict[VariantName, PruneConfig] = Field(default={}, description="Pruned models.")
     label: dict[VariantName, LabelConfig] = Field(default={}, description="Teachers' logits.")
     ask: dict[VariantName, AskConfig] = Field(default={}, description="Answers from elsewhere.")
@@ -101,6 +105,11 @@ class Workload(Config):
             maker, variant = name.split("/")
             if parent is not None:
                 needs[StageRef(maker, variant)] = [_maker(parent)]
+        for name, weighed in self.importance.items():
+            needs[StageRef("importance", name)] = [_maker(weighed.of)]
+        for name, pruned in self.prune.items():
+            if pruned.importance is not None:
+                needs[StageRef("prune", name)].append(StageRef("importance", pruned.importance))
         for name, labels in self.label.items():
             needs[StageRef("label", name)] = [_maker(labels.teacher)]
         for name in self.ask:
@@ -311,7 +320,8 @@ def _contradictions(workload: Workload, file: str) -> list[Problem]:
         remedy = "baselines, remote models and evaluated candidates must not share a name"
         found.append(Problem(file, "evaluate.candidates", ", ".join(twice), remedy))
     if not found:
-        found += _cycle(workload, file) or list(_tokenizers(workload, file))
+        found += [*_weighed(workload, file), *_cycle(workload, file)]
+        found += [] if found else list(_tokenizers(workload, file))
     return found
 
 
@@ -331,12 +341,35 @@ def _metrics(workload: Workload, file: str) -> Iterator[Problem]:
         yield Problem(file, "baseline", _listed(workload.baseline), remedy)
 
 
+def _weighed(workload: Workload, file: str) -> Iterator[Problem]:
+    """Variants of prune whose scores speak of another model, or not of what they ask."""
+    for name, pruned in workload.prune.items():
+        if pruned.importance is None:
+            continue
+        weighed = workload.importance[pruned.importance]
+        if weighed.of != pruned.parent:
+            remedy = (
+                f"weighs {weighed.of}, and {pruned.parent} is pruned; add a variant of importance "
+                f"with of: {pruned.parent}"
+            )
+            yield Problem(file, f"prune.{name}.importance", pruned.importance, remedy)
+        if pruned.blocks == "least_loss" and not weighed.leave_one_out:
+            key = f"importance.{pruned.importance}.leave_one_out"
+            yield Problem(file, key, "False", f"prune.{name} needs it: blocks: least_loss")
+
+
 def _references(workload: Workload) -> Iterator[tuple[str, str, str, set[str]]]:
     """Every name that must exist elsewhere: key, name, kind of thing, names that exist."""
     candidates = workload.candidates()
     for name, parent in candidates.items():
         if parent is not None:
             yield f"{name.replace('/', '.')}.from", parent, "candidate", set(candidates)
+    for name, weighed in workload.importance.items():
+        yield f"importance.{name}.of", weighed.of, "candidate", set(candidates)
+    for name, pruned in workload.prune.items():
+        if pruned.importance is not None:
+            key, known = f"prune.{name}.importance", set(workload.importance)
+            yield key, pruned.importance, "importance variant", known
     for name, labels in workload.label.items():
         yield f"label.{name}.teacher", labels.teacher, "candidate", set(candidates)
     for name, asked in workload.ask.items():

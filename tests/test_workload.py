@@ -54,7 +54,8 @@ def test_written_params_are_read_back_by_the_stages(tmp_path: Path) -> None:
 
 
 def test_stages_come_after_what_they_need(content: dict[str, Any], tmp_path: Path) -> None:
-    content["prune"]["again"] = {"from": "distill/small", "method": "depth", "keep_layers": 6}
+    again = {"from": "distill/small", "method": "depth", "keep_layers": 6, "blocks": "ends"}
+    content["prune"]["again"] = again
     order = resolve("mine", "quick", {}, saved(content, tmp_path)).stages
     place = {ref: number for number, ref in enumerate(order)}
     assert len(place) == len(order)
@@ -251,6 +252,52 @@ def test_data_are_prepared_again_when_a_benchmark_changes(
         prepare = resolve("mine", "quick", {}, saved(content, tmp_path)).workload.prepare
         seen.add(prepare.benchmarks_sha256)
     assert len(seen) == 2
+
+
+def narrow(content: dict[str, Any], **scores: object) -> dict[str, Any]:
+    content["importance"] = {"lora": {"of": "finetune/lora", **scores}}
+    content["prune"]["narrow"] = {
+        "from": "finetune/lora",
+        "importance": "lora",
+        "method": "neurons",
+        "keep_neurons": 768,
+    }
+    return content
+
+
+def test_parts_are_weighed_between_what_they_are_of_and_what_is_pruned(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    stages = resolve("mine", "quick", {}, saved(narrow(content), tmp_path)).stages
+    order = [stage.target for stage in stages]
+    places = [order.index(e) for e in ("finetune@lora", "importance@lora", "prune@narrow")]
+    assert places == sorted(places)
+
+
+def test_prune_heal_prune_is_a_chain_of_variants(content: dict[str, Any], tmp_path: Path) -> None:
+    content = narrow(content)
+    content["distill"]["healed"] = content["distill"]["small"] | {"from": "prune/narrow"}
+    content["importance"]["healed"] = {"of": "distill/healed"}
+    again = {"from": "distill/healed", "importance": "healed", "keep_neurons": 512}
+    content["prune"]["narrower"] = content["prune"]["narrow"] | again
+    stages = resolve("mine", "quick", {}, saved(content, tmp_path)).stages
+    order = [stage.target for stage in stages]
+    chain = ["prune@narrow", "distill@healed", "importance@healed", "prune@narrower"]
+    assert [each for each in order if each in chain] == chain
+
+
+def test_scores_of_another_model_or_without_what_is_asked_are_found(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    content = narrow(content, of="fetch/base")
+    content["prune"]["depth16"] |= {"importance": "lora", "blocks": "least_loss"}
+    told = complaints(content, tmp_path)
+    assert "prune.narrow.importance = lora: weighs fetch/base, and finetune/lora" in told
+    assert "importance.lora.leave_one_out = False: prune.depth16 needs it" in told
+    content["prune"]["narrow"]["importance"] = "gone"
+    assert "prune.narrow.importance = gone: no such importance variant" in complaints(
+        content, tmp_path
+    )
 
 
 def test_labels_of_data_and_task_must_agree(content: dict[str, Any], tmp_path: Path) -> None:

@@ -14,6 +14,14 @@ def main(arguments: list[str]) -> None:
     match config.method:
         case "depth":
             from tasks.prune.depth import prune
+        case "neurons":
+            from tasks.prune.neurons import prune
+        case "heads":
+            from tasks.prune.heads import prune
+        case "channels":
+            from tasks.prune.channels import prune
+        case "combined":
+            from tasks.prune.combined import prune
         case "vocabulary":
             from tasks.prune.vocabulary import prune
         case _:

@@ -146,7 +146,7 @@ def stage_reports(root: Path) -> list[tuple[str, str | None]]:
     for stage, variant in known:
         if (root / paths.output(stage, variant) / paths.REPORT).exists():
             found.append((stage, variant))
-    for stage in (*MAKERS, "label", "ask", "evaluate"):
+    for stage in (*MAKERS, "importance", "label", "ask", "evaluate"):
         folder = (root / paths.output(stage, "any")).parent
         found += [(stage, file.parent.name) for file in sorted(folder.glob(f"*/{paths.REPORT}"))]
     return found

@@ -110,6 +110,8 @@ def base(workload: Workload, search: SearchConfig) -> Workload:
         content[lessons] = {n: v for n, v in content[lessons].items() if n in names}
     asked = {told["teacher"] for told in content["ask"].values()}
     content["remote"] = {n: v for n, v in content["remote"].items() if n in asked}
+    weighed = {told["importance"] for told in content["prune"].values()}
+    content["importance"] = {n: v for n, v in content["importance"].items() if n in weighed}
     content["evaluate"]["candidates"] = {workload.gate.teacher: teacher.model_dump(mode="json")}
     content |= {"baseline": {}, "search": None}
     content["gate"] |= {"cost_references": [], "champion": None}
@@ -136,6 +138,7 @@ def with_recipe(
     for lever in recipe.levers:
         stage, variant = lever.split("/")
         settings = _settings(workload, lever, recipe.values)
+        settings |= _weigh(content, settings, workload, parent)
         digest.update(json.dumps([stage, variant, settings], sort_keys=True).encode())
         name = f"{variant}-{digest.hexdigest()[:DIGITS]}"
         content[stage][name] = settings | {"from": parent}
@@ -145,14 +148,32 @@ def with_recipe(
     return Workload.model_validate(content), name
 
 
+def _weigh(
+    content: dict[str, Any], settings: Mapping[str, Any], workload: Workload, parent: str
+) -> dict[str, str]:
+    """Give `content` the scores that a lever asks of its parent; how the lever then names them.
+
+    All recipes that prune the same parent share them.
+    """
+    asked = settings.get("importance")
+    if asked is None:
+        return {}
+    scores = workload.importance[asked].model_dump(mode="json", exclude_unset=True)
+    name = f"{asked}-{hashlib.sha256(parent.encode()).hexdigest()[:DIGITS]}"
+    content["importance"][name] = scores | {"of": parent}
+    return {"importance": name}
+
+
 def stages(workload: Workload, name: str) -> list[StageRef]:
     """The stages that lead to one evaluated candidate, in an order that works."""
     goal = workload.evaluate.candidates[name].candidate
     kept = _with_ancestors(workload, {goal})
     students = [student for each, student in workload.distill.items() if f"distill/{each}" in kept]
     kept |= _with_ancestors(workload, _teachers(workload, students))
-    lessons = _lessons(students)
-    return [ref for ref in workload.stages() if _needed(ref, kept, lessons, name)]
+    read = _lessons(students)
+    pruned = (config for each, config in workload.prune.items() if f"prune/{each}" in kept)
+    read["importance"] = {config.importance for config in pruned if config.importance}
+    return [ref for ref in workload.stages() if _needed(ref, kept, read, name)]
 
 
 def _teachers(workload: Workload, students: Iterable[DistillConfig]) -> set[str]:
@@ -169,12 +190,12 @@ def _lessons(students: Iterable[DistillConfig]) -> dict[str, set[str]]:
     }
 
 
-def _needed(ref: StageRef, kept: set[str], lessons: dict[str, set[str]], name: str) -> bool:
+def _needed(ref: StageRef, kept: set[str], read: dict[str, set[str]], name: str) -> bool:
     match ref.stage:
         case "fetch" | "prepare":
             return True
-        case "label" | "ask":
-            return ref.variant in lessons[ref.stage]
+        case "label" | "ask" | "importance":
+            return ref.variant in read[ref.stage]
         case "evaluate":
             return ref.variant == name
         case _:
@@ -184,13 +205,20 @@ def _needed(ref: StageRef, kept: set[str], lessons: dict[str, set[str]], name: s
 def found(workload: Workload, search: SearchConfig, recipe: Recipe) -> dict[str, Any]:
     """A workload file's content that holds one recipe beside the teacher, and nothing else."""
     content = base(workload, search).model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    for labels in content.get("label", {}).values():
-        for key in SET_BY_A_RUN:
-            labels.pop(key, None)
+    for section in ("prune", "label", "distill"):
+        for written in content.get(section, {}).values():
+            for key in SET_BY_A_RUN:
+                written.pop(key, None)
     parent = _origin(workload, search, recipe)
     for lever in recipe.levers:
         stage, variant = lever.split("/")
         settings = _settings(workload, lever, recipe.values)
+        if asked := settings.get("importance"):
+            scores = workload.importance[asked]
+            name = asked if scores.of == parent else f"{asked}-{variant}"
+            told = scores.model_dump(mode="json", exclude_unset=True) | {"of": parent}
+            content.setdefault("importance", {})[name] = told
+            settings["importance"] = name
         content.setdefault(stage, {})[variant] = {"from": parent} | settings
         parent = lever
     teacher = workload.evaluate.candidates[workload.gate.teacher]

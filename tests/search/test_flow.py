@@ -54,7 +54,15 @@ def workload(folder: Path) -> dict[str, Any]:
         },
         "finetune": {"lora": {"from": "fetch/base", "rank": 2, **steps}},
         "label": {"lora": {"teacher": "finetune/lora", "rows": 8, "top_k": 4}},
-        "prune": {"depth": {"from": "finetune/lora", "method": "depth", "keep_layers": 2}},
+        "importance": {"lora": {"of": "finetune/lora", "rows": 8}},
+        "prune": {
+            "depth": {
+                "from": "finetune/lora",
+                "importance": "lora",
+                "method": "depth",
+                "keep_layers": 2,
+            }
+        },
         "distill": {"small": {"from": "prune/depth", "labels": "lora", **steps}},
         "quantize": {
             "teacher": {"from": "finetune/lora", "bits": 32, "parity_rows": 2},

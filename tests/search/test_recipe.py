@@ -153,6 +153,62 @@ def test_what_was_found_is_a_workload_file_like_any_other(tmp_path: Path) -> Non
     assert again.gate.margin == WORKLOAD.gate.margin
 
 
+def narrowing() -> tuple[Workload, SearchConfig]:
+    """The demo with a lever that asks for importance, before and after healing."""
+    content = WORKLOAD.model_dump(mode="json", by_alias=True)
+    content["importance"] = {"lora": {"of": "finetune/lora", "rows": 8}}
+    content["prune"]["narrow"] = {
+        "from": "finetune/lora",
+        "importance": "lora",
+        "method": "neurons",
+        "keep_neurons": 768,
+    }
+    content["search"] |= {
+        "chains": [["prune/depth16", "prune/narrow", "quantize/small-int8"]],
+        "optional": ["prune/depth16", "prune/narrow"],
+        "values": {"prune.narrow.keep_neurons": [1024, 768]},
+        "idle": {},
+        "brief": {},
+    }
+    workload = Workload.model_validate(content)
+    assert workload.search is not None
+    return workload, workload.search
+
+
+def test_recipes_that_prune_the_same_parent_share_its_importance() -> None:
+    workload, asked = narrowing()
+    grown = recipes.base(workload, asked)
+    assert grown.importance == {}
+    for levers in (("prune/narrow",), ("prune/depth16", "prune/narrow")):
+        for neurons in (1024, 768):
+            recipe = Recipe(
+                levers=(*levers, "quantize/small-int8"),
+                values={"prune.narrow.keep_neurons": neurons},
+            )
+            grown, name = recipes.with_recipe(grown, workload, asked, recipe)
+    assert len(grown.importance) == 2
+    for pruned in grown.prune.values():
+        if pruned.importance is not None:
+            assert grown.importance[pruned.importance].of == pruned.parent
+    stages = [ref.stage for ref in recipes.stages(grown, name)]
+    assert stages.count("importance") == 1
+    assert stages.count("prune") == 2
+
+
+def test_what_was_found_says_whose_parts_are_weighed(tmp_path: Path) -> None:
+    workload, asked = narrowing()
+    levers = ("prune/depth16", "prune/narrow", "quantize/small-int8")
+    content = recipes.found(workload, asked, Recipe(levers=levers))
+    content["budgets"] = {"smoke": {}, "quick": {}, "full": {}}
+    (tmp_path / "workloads").mkdir()
+    (tmp_path / "workloads/found.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    again = resolve("found", "quick", {}, tmp_path).workload
+    [(name, scores)] = again.importance.items()
+    assert (scores.of, scores.rows) == ("prune/depth16", 8)
+    assert again.prune["narrow"].importance == name
+    assert "reads" not in content["prune"]["narrow"]
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
