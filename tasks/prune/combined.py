@@ -58,7 +58,12 @@ def shape(opened: Opened, held: Mapping[str, Mapping[int, float]]) -> Sizes:
     if not fitting:
         remedy = f"no shape of {', '.join(opened.config.axes)} is so small; ask more, or add axes"
         raise variant.problem(opened.name, opened.config, "to_parameters", remedy)
-    return max(fitting, key=lambda sizes: math.prod(held[a][n] for a, n in sizes._asdict().items()))
+
+    def worth(sizes: Sizes) -> tuple[float, float]:
+        shares = [held[axis][count] for axis, count in sizes._asdict().items()]
+        return min(shares), math.prod(shares)
+
+    return max(fitting, key=worth)
 
 
 def _fitting(
