@@ -1,9 +1,10 @@
 """Depth and width together, to a number of parameters: `python -m tasks.prune half`.
 
-Of all shapes that fit, the one whose parts hold most importance: the product, over blocks, neurons,
-groups and channels, of the share of all importance that what stays holds. That is a guess without a
-forward pass, to begin a search with; Minitron trains its likeliest shapes for a while to choose
-(Muralidharan et al. 2024, arXiv:2407.14679), which is what the flow `search` does with variants.
+Of all shapes that fit, the one that loses least where it loses most: of blocks, neurons, groups and
+channels, each held by what stays to some share of its importance, the smallest share is as large as
+can be; of equals, the product. That is a guess without a forward pass, to begin a search with;
+Minitron trains its likeliest shapes for a while to choose (Muralidharan et al. 2024,
+arXiv:2407.14679), which is what the flow `search` does with variants.
 """
 
 import math
@@ -39,7 +40,7 @@ def prune(name: str, config: PruneConfig) -> dict[str, Any]:
 
 
 def shape(opened: Opened, held: Mapping[str, Mapping[int, float]]) -> Sizes:
-    """The shape within the target that holds most importance.
+    """The shape within the target that loses least importance where it loses most.
 
     Args:
         opened: the parent.
@@ -57,7 +58,12 @@ def shape(opened: Opened, held: Mapping[str, Mapping[int, float]]) -> Sizes:
     if not fitting:
         remedy = f"no shape of {', '.join(opened.config.axes)} is so small; ask more, or add axes"
         raise variant.problem(opened.name, opened.config, "to_parameters", remedy)
-    return max(fitting, key=lambda sizes: math.prod(held[a][n] for a, n in sizes._asdict().items()))
+
+    def worth(sizes: Sizes) -> tuple[float, float]:
+        shares = [held[axis][count] for axis, count in sizes._asdict().items()]
+        return min(shares), math.prod(shares)
+
+    return max(fitting, key=worth)
 
 
 def _fitting(
