@@ -1,0 +1,122 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xllamacpp
+from gguf import GGUFReader
+from tokenizers import Tokenizer
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from bentos.generator.prompt import Renderer
+from tasks.errors import ModelError
+from tasks.fetch import gguf as fetched
+from tasks.fetch import tokenizer as fetched_tokenizer
+from tasks.quantize import gguf, reference
+from tasks.quantize.config import SCHEMES, QuantizeConfig, Scheme
+from tests.tiny import tiny_model
+
+PROMPTS = [[1, 2, 3], [9, 8, 7, 6, 5, 4], list(range(40))]
+TEXTS = ("A triumph, 2024!", "  two  spaces\n\nand 😀 1234", "<|im_start|>user\nnegative<|im_end|>")
+LOST: dict[Scheme, float] = {"q8_0": 0.03, "q5_1": 0.2, "q5_0": 0.2, "q4_1": 0.4, "q4_0": 0.4}
+"""Largest relative error of logits of a random model."""
+
+
+def config(scheme: str) -> QuantizeConfig:
+    told = {"from": "fetch/base", "format": "gguf", "scheme": scheme}
+    return QuantizeConfig.model_validate(told)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("trained"), layers=2)
+
+
+@pytest.fixture(scope="module")
+def written(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gguf")
+    gguf.convert(trained, folder, config("q8_0"))
+    return folder
+
+
+def lost(trained: Path, folder: Path) -> float:
+    """Relative error of the logits, through transformers' own reader."""
+    original = reference.next_logits(reference.load(trained))
+    other = gguf.next_logits(folder)
+    pairs = [(original(ids), other(ids)) for ids in PROMPTS]
+    return max(float(np.linalg.norm(a - b) / np.linalg.norm(a)) for a, b in pairs)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES["gguf"])
+def test_transformers_reads_back_what_was_written(
+    trained: Path, tmp_path: Path, scheme: Scheme
+) -> None:
+    gguf.convert(trained, tmp_path, config(scheme))
+
+    assert 0 < lost(trained, tmp_path) < LOST[scheme]
+
+
+def test_matrices_outside_the_blocks_keep_eight_bits(trained: Path, tmp_path: Path) -> None:
+    gguf.convert(trained, tmp_path, config("q4_0"))
+
+    types = {t.name: t.tensor_type.name for t in GGUFReader(tmp_path / gguf.MODEL).tensors}
+    assert types["token_embd.weight"] == "Q8_0"
+    assert types["blk.1.ffn_down.weight"] == "Q4_0"
+    assert types["blk.1.attn_norm.weight"] == "F32"
+
+
+def test_what_is_written_can_be_fetched_again(trained: Path, written: Path, tmp_path: Path) -> None:
+    fetched.convert(written / gguf.MODEL, tmp_path)
+    vocabulary = fetched_tokenizer.read_gguf(written / gguf.MODEL)
+    rebuilt = fetched_tokenizer.write(vocabulary, tmp_path)
+
+    original = Tokenizer.from_file(str(trained / "tokenizer.json"))
+    for text in TEXTS:
+        assert rebuilt.encode(text).ids == original.encode(text).ids
+    assert vocabulary.chat_template == (trained / "chat_template.jinja").read_text()
+    assert vocabulary.special["eos_token"] == "<|im_end|>"
+    np.testing.assert_allclose(
+        reference.next_logits(reference.load(tmp_path))(PROMPTS[2]),
+        gguf.next_logits(written)(PROMPTS[2]),
+        atol=1e-4,
+    )
+
+
+def test_llama_cpp_loads_it_and_agrees(trained: Path, written: Path) -> None:
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(written / gguf.MODEL)
+    parameters.n_ctx = 128
+    parameters.warmup = False
+    server = xllamacpp.Server(parameters)
+    renderer, original = Renderer.from_folder(trained), gguf.next_logits(written)
+
+    for text in TEXTS:
+        asked = {"prompt": text, "n_predict": 1, "temperature": 0, "n_probs": 5}
+        answer = json.loads(json.dumps(server.handle_completions(asked)))
+        [first] = answer["completion_probabilities"]
+        logits = original(renderer.encode(text))
+        expected = logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max()
+
+        # The prompt was split as the renderer splits it, and then read alike.
+        assert answer["tokens_evaluated"] == len(renderer.encode(text))
+        for likely in first["top_logprobs"]:
+            assert likely["logprob"] == pytest.approx(expected[likely["id"]], abs=0.05)
+
+
+def test_another_architecture_is_refused(trained: Path, tmp_path: Path) -> None:
+    sizes = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 32}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "num_hidden_layers": 1}
+    Qwen2ForCausalLM(Qwen2Config(**sizes, **heads)).save_pretrained(tmp_path)
+
+    with pytest.raises(ModelError, match="Qwen2ForCausalLM is not a Llama"):
+        gguf.convert(tmp_path, tmp_path / "child", config("q8_0"))
+
+
+def test_tokenizer_without_a_name_in_llama_cpp_is_refused(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path / "odd", layers=1)
+    content = json.loads((folder / "tokenizer.json").read_text())
+    content["pre_tokenizer"]["add_prefix_space"] = True
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+
+    with pytest.raises(ModelError, match=r"tokenizer\.json: llama\.cpp has no name"):
+        gguf.convert(folder, tmp_path / "child", config("q8_0"))
