@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from llmcompressor import oneshot
 from llmcompressor.modifiers import Modifier
@@ -22,6 +23,7 @@ from loguru import logger
 from torch import Tensor
 
 from tasks import candidate
+from tasks.errors import ModelError
 from tasks.quantize import reference
 from tasks.quantize.config import QuantizeConfig
 from tasks.quantize.reference import NextLogits
@@ -37,8 +39,14 @@ def convert(
     `calibration` are the token ids of rows that corrections look at.
 
     Raises:
-        ModelError: the size of a group does not divide a matrix.
+        ModelError: the size of a group does not divide a matrix, or AWQ without an accelerator.
     """
+    if "awq" in config.corrections and not torch.accelerator.is_available():
+        # It pins the memory of what it caches, and that fails where there is nothing to pin for.
+        raise ModelError(
+            "corrections = awq: llm-compressor's AWQ needs a GPU and there is none here; use gptq, "
+            "or the format openvino, whose AWQ needs none"
+        )
     logger.disable("llmcompressor")
     model = reference.load(parent)
     if config.scheme == "w4a16":
@@ -89,7 +97,6 @@ def _recipe(config: QuantizeConfig) -> list[Modifier]:
     if "smoothquant" in config.corrections:
         recipe.append(SmoothQuantModifier())
     if "awq" in config.corrections:
-        # Where the cache would go by itself is a GPU.
-        recipe.append(AWQModifier(offload_device=None))
+        recipe.append(AWQModifier())
     rounder = GPTQModifier if "gptq" in config.corrections else QuantizationModifier
     return [*recipe, rounder(**rounding)]

@@ -18,8 +18,8 @@ from tests.tiny import tiny_model
 
 PROMPTS = [[1, 2, 3], [9, 8, 7, 6, 5, 4], list(range(40))]
 TEXTS = ("A triumph, 2024!", "  two  spaces\n\nand 😀 1234", "<|im_start|>user\nnegative<|im_end|>")
-LOST: dict[Scheme, float] = {"q8_0": 0.03, "q5_1": 0.2, "q5_0": 0.2, "q4_1": 0.4, "q4_0": 0.4}
-"""Largest relative error of logits of a random model."""
+LOST: dict[Scheme, float] = {"q8_0": 0.01, "q5_1": 0.05, "q5_0": 0.05, "q4_1": 0.1, "q4_0": 0.1}
+"""Largest relative error of a matrix."""
 
 
 def config(scheme: str) -> QuantizeConfig:
@@ -39,21 +39,23 @@ def written(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def lost(trained: Path, folder: Path) -> float:
-    """Relative error of the logits, through transformers' own reader."""
-    original = reference.next_logits(reference.load(trained))
-    other = gguf.next_logits(folder)
-    pairs = [(original(ids), other(ids)) for ids in PROMPTS]
-    return max(float(np.linalg.norm(a - b) / np.linalg.norm(a)) for a, b in pairs)
-
-
 @pytest.mark.parametrize("scheme", SCHEMES["gguf"])
 def test_transformers_reads_back_what_was_written(
     trained: Path, tmp_path: Path, scheme: Scheme
 ) -> None:
     gguf.convert(trained, tmp_path, config(scheme))
 
-    assert 0 < lost(trained, tmp_path) < LOST[scheme]
+    read = gguf.restored(tmp_path)
+    for name, exact in reference.load(trained).named_parameters():
+        error = float((read[name] - exact).norm() / exact.norm())
+        assert error == 0 if exact.ndim == 1 else 0 < error < LOST[scheme], name
+
+
+def test_logits_are_within_the_error_of_rounding(trained: Path, written: Path) -> None:
+    original, other = reference.next_logits(reference.load(trained)), gguf.next_logits(written)
+    for ids in PROMPTS:
+        expected = original(ids)
+        assert np.linalg.norm(other(ids) - expected) < 0.06 * np.linalg.norm(expected)
 
 
 def test_matrices_outside_the_blocks_keep_eight_bits(trained: Path, tmp_path: Path) -> None:
@@ -91,16 +93,17 @@ def test_llama_cpp_loads_it_and_agrees(trained: Path, written: Path) -> None:
     renderer, original = Renderer.from_folder(trained), gguf.next_logits(written)
 
     for text in TEXTS:
-        asked = {"prompt": text, "n_predict": 1, "temperature": 0, "n_probs": 5}
-        answer = json.loads(json.dumps(server.handle_completions(asked)))
-        [first] = answer["completion_probabilities"]
-        logits = original(renderer.encode(text))
-        expected = logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max()
+        ids = renderer.encode(text)
+        asked = {"prompt": text, "max_tokens": 1, "temperature": 0, "logprobs": 5}
+        answer = server.handle_completions(asked)
+        logits = original(ids)
+        expected = logits - np.log(np.exp(logits).sum())
 
         # The prompt was split as the renderer splits it, and then read alike.
-        assert answer["tokens_evaluated"] == len(renderer.encode(text))
+        assert answer["usage"]["prompt_tokens"] == len(ids)
+        [first] = answer["choices"][0]["logprobs"]["content"]
         for likely in first["top_logprobs"]:
-            assert likely["logprob"] == pytest.approx(expected[likely["id"]], abs=0.05)
+            assert likely["logprob"] == pytest.approx(expected[likely["id"]], abs=0.1)
 
 
 def test_another_architecture_is_refused(trained: Path, tmp_path: Path) -> None:

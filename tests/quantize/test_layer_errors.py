@@ -74,7 +74,7 @@ def test_scales_that_move_between_neighbours_are_no_error(model: PreTrainedModel
 
     found = measured(model, changed)
 
-    assert max(found["matrices"].values()) < 1e-5
+    assert max(found["matrices"].values()) < 1e-3
     assert found["blocks"]["model.layers.1"]["output_error"] < 1e-5
 
 

@@ -177,8 +177,8 @@ def error(parent: Path, child: Path, corrections: list[str]) -> float:
 def test_corrections_that_look_at_data_lose_less(uneven: Path, tmp_path: Path) -> None:
     plain = error(uneven, tmp_path / "plain", [])
 
-    assert error(uneven, tmp_path / "awq", ["awq"]) < plain / 2
-    assert error(uneven, tmp_path / "all", ["awq", "scale_estimation", "gptq"]) < plain / 2
+    assert error(uneven, tmp_path / "awq", ["awq"]) < plain * 0.75
+    assert error(uneven, tmp_path / "all", ["awq", "scale_estimation", "gptq"]) < plain * 0.75
 
 
 def test_sensitive_matrices_keep_eight_bits(uneven: Path, tmp_path: Path) -> None:
