@@ -1,9 +1,10 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import xllamacpp
 from gguf import GGUFReader
 from tokenizers import Tokenizer
 from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -84,23 +85,31 @@ def test_what_is_written_can_be_fetched_again(trained: Path, written: Path, tmp_
     )
 
 
+ASK = """
+import json, sys, xllamacpp
+path, requests = json.load(sys.stdin)
+parameters = xllamacpp.CommonParams()
+parameters.model.path, parameters.n_ctx, parameters.warmup = path, 128, False
+server = xllamacpp.Server(parameters)
+print(json.dumps([server.handle_completions(one) for one in requests]))
+"""
+
+
 def test_llama_cpp_loads_it_and_agrees(trained: Path, written: Path) -> None:
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(written / gguf.MODEL)
-    parameters.n_ctx = 128
-    parameters.warmup = False
-    server = xllamacpp.Server(parameters)
     renderer, original = Renderer.from_folder(trained), gguf.next_logits(written)
+    # Answering with half a character, it would tell no probabilities: told to say "negative".
+    told = {"max_tokens": 1, "logprobs": 5, "logit_bias": [[renderer.encode("negative")[0], 100]]}
+    asked = json.dumps([str(written / gguf.MODEL), [{"prompt": text, **told} for text in TEXTS]])
 
-    for text in TEXTS:
-        ids = renderer.encode(text)
-        asked = {"prompt": text, "max_tokens": 1, "temperature": 0, "logprobs": 5}
-        answer = server.handle_completions(asked)
-        logits = original(ids)
+    # A process of its own: llama.cpp keeps threads and handlers of signals.
+    command = [sys.executable, "-c", ASK]
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
+
+    for text, answer in zip(TEXTS, json.loads(done.stdout), strict=True):
+        logits = original(renderer.encode(text))
         expected = logits - np.log(np.exp(logits).sum())
-
         # The prompt was split as the renderer splits it, and then read alike.
-        assert answer["usage"]["prompt_tokens"] == len(ids)
+        assert answer["usage"]["prompt_tokens"] == len(renderer.encode(text))
         [first] = answer["choices"][0]["logprobs"]["content"]
         for likely in first["top_logprobs"]:
             assert likely["logprob"] == pytest.approx(expected[likely["id"]], abs=0.1)
