@@ -87,7 +87,7 @@ class QuantizeConfig(Config):
         default=128, ge=1, le=4096, description="Training rows that calibration looks at."
     )
     error_rows: int = Field(
-        default=4,
+        default=2,
         ge=0,
         le=512,
         description="Training rows on which the error of every layer is measured; 0: not at all.",

@@ -144,7 +144,9 @@ def _divergences(
     for name in names:
         with _one_rounded(model, rounded, name) as mixed:
             total = sum(
-                float((p.exp() * (p - _logits(mixed, ids).log_softmax(-1))).sum())
+                float(
+                    (p.exp() * (p - _logits(mixed, ids).log_softmax(-1))).sum(dtype=torch.float64)
+                )
                 for p, ids in zip(expected, rows, strict=True)
             )
         found[name] = max(0.0, total / tokens)
@@ -176,4 +178,4 @@ def _one_rounded(
 def _logits(model: PreTrainedModel, ids: Sequence[int]) -> Tensor:
     """Logits (T, V) after every token."""
     logits: Tensor = model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0]
-    return logits.double()
+    return logits
