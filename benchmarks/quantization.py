@@ -28,7 +28,8 @@ CORRECTED = ["awq", "scale_estimation"]
 FORMATS: Mapping[str, Mapping[str, object]] = {
     "fp32": {"bits": 32},
     "int8": {"bits": 8},
-    "int8-cache-u8": {"bits": 8, "kv_cache": "u8"},
+    "int8-cache-f32": {"bits": 8, "kv_cache": "f32"},
+    "int8-cache-u4": {"bits": 8, "kv_cache": "u4"},
     "int4": {"bits": 4},
     "int4-data": {"bits": 4, "corrections": CORRECTED},
     "int4-gptq": {"bits": 4, "corrections": ["awq", "gptq"]},

@@ -197,7 +197,9 @@ def test_sensitive_matrices_keep_eight_bits(uneven: Path, tmp_path: Path) -> Non
     assert "<Type: 'int4_t'>" in types.values()
 
 
-@pytest.mark.parametrize(("asked", "told"), [("f32", "float32"), ("u8", "uint8_t")])
+@pytest.mark.parametrize(
+    ("asked", "told"), [("f32", "float32"), ("u8", "uint8_t"), ("u4", "uint4_t")]
+)
 def test_cache_precision_travels_to_the_engine(
     trained: Path, tmp_path: Path, asked: str, told: str
 ) -> None:
