@@ -44,7 +44,6 @@ EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
 DEFAULT_GROUP = 32
 """Values of an activation that share a scale unless told otherwise."""
 
-
 ORIGIN = "self.model."
 """What the converter puts before a weight's name."""
 
