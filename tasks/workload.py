@@ -33,7 +33,7 @@ from tasks.params import load_yaml, problems
 from tasks.prepare import fit
 from tasks.prepare.config import Prepare
 from tasks.prune.config import PruneConfig
-from tasks.quantize.config import QuantizeConfig
+from tasks.quantize.config import ENGINES, QuantizeConfig
 from tasks.remote_config import RemoteConfig
 from tasks.search.config import SearchConfig
 
@@ -314,6 +314,7 @@ def _contradictions(workload: Workload, file: str) -> list[Problem]:
         remedy = f"this entry of evaluate.candidates alone must have role champion, not {champions}"
         found.append(Problem(file, "gate.champion", str(workload.gate.champion), remedy))
     found += _metrics(workload, file)
+    found += _engines(workload, file)
     named_all = [*workload.baseline, *workload.remote, *workload.evaluate.candidates]
     twice = sorted({name for name in named_all if named_all.count(name) > 1})
     if twice:
@@ -356,6 +357,20 @@ def _weighed(workload: Workload, file: str) -> Iterator[Problem]:
         if pruned.blocks == "least_loss" and not weighed.leave_one_out:
             key = f"importance.{pruned.importance}.leave_one_out"
             yield Problem(file, key, "False", f"prune.{name} needs it: blocks: least_loss")
+
+
+def _engines(workload: Workload, file: str) -> Iterator[Problem]:
+    """Evaluated candidates whose format is not their engine's."""
+    for name, entry in workload.evaluate.candidates.items():
+        maker, _, variant = entry.candidate.partition("/")
+        if maker == "quantize" and variant in workload.quantize:
+            format_ = workload.quantize[variant].format
+            able = ENGINES[format_]
+            if entry.engine != able:
+                remedy = f"{entry.candidate} is {format_}: " + (
+                    f"set {able}" if able else "no engine here serves it; evaluate another format"
+                )
+                yield Problem(file, f"evaluate.candidates.{name}.engine", entry.engine, remedy)
 
 
 def _references(workload: Workload) -> Iterator[tuple[str, str, str, set[str]]]:

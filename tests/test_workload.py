@@ -183,6 +183,23 @@ def test_names_that_lead_nowhere_are_found(
     assert expected in complaints(content, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("format_", "scheme", "remedy"),
+    [
+        ("gguf", "q8_0", "quantize/small-int8 is gguf: no engine here serves it"),
+        ("compressed_tensors", "w8a8", "quantize/small-int8 is compressed_tensors: set transform"),
+    ],
+)
+def test_a_format_is_evaluated_by_its_engine(
+    content: dict[str, Any], tmp_path: Path, format_: str, scheme: str, remedy: str
+) -> None:
+    told = {"from": "prune/small", "format": format_, "scheme": scheme}
+    content["quantize"]["small-int8"] = told
+    assert f"evaluate.candidates.small-int8.engine = openvino: {remedy}" in complaints(
+        content, tmp_path
+    )
+
+
 def test_candidates_made_from_each_other_are_refused(
     content: dict[str, Any], tmp_path: Path
 ) -> None:

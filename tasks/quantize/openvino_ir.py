@@ -1,6 +1,6 @@
 """Converts a Hugging Face causal language model to OpenVINO IR, its weights in 32, 8 or 4 bits.
 
-    convert(Path("models/distill/small"), Path("models/quantize/small-int8"), config, prompts)
+    convert(Path("models/distill/small"), Path("models/quantize/small-int8"), config, rows)
 
 The result is what OpenVINO GenAI expects: a stateful model (key/value caches are variables,
 gathered by `beam_idx`) and the tokenizer as a model of its own.
@@ -10,6 +10,7 @@ import json
 import math
 import shutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,19 @@ import nncf
 import numpy as np
 import openvino as ov
 import torch
+from numpy.typing import NDArray
 from openvino import opset13
 from openvino._offline_transformations import apply_make_stateful_transformation
 from openvino_tokenizers import convert_tokenizer
-from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from tasks import candidate
 from tasks.errors import ModelError
+from tasks.quantize import reference
 from tasks.quantize.config import QuantizeConfig
+from tasks.quantize.reference import Logits, NextLogits
 
 MODEL = "openvino_model.xml"
 TOKENIZER = "openvino_tokenizer.xml"
@@ -40,23 +44,75 @@ EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
 DEFAULT_GROUP = 32
 """Values of an activation that share a scale unless told otherwise."""
 
+ORIGIN = "self.model."
+"""What the converter puts before a weight's name."""
 
-def convert(parent: Path, child: Path, config: QuantizeConfig) -> None:
+DECOMPRESSION = ("Convert", "Subtract", "Multiply", "Reshape")
+"""What stands between whole numbers and the matrix product that reads them."""
+
+
+def convert(
+    parent: Path, child: Path, config: QuantizeConfig, calibration: Sequence[Sequence[int]] = ()
+) -> None:
     """Write the model of folder `parent` into folder `child` in the engine's format.
+
+    `calibration` are the token ids of rows that data-aware compression looks at.
 
     Raises:
         ModelError: the parent's architecture keeps another cache than one key and one value
-            tensor a layer.
+            tensor a layer, or the size of a group does not divide a matrix.
     """
-    torch_model = load_reference(parent)
-    model = _compress(to_openvino(torch_model), config)
+    torch_model = reference.load(parent)
+    if config.bits == 4:
+        reference.require_groups(torch_model, config.group_size)
+    model = _compress(to_openvino(torch_model), config, calibration)
     child.mkdir(parents=True, exist_ok=True)
     ov.save_model(model, child / MODEL, compress_to_fp16=False)
     _convert_tokenizer(parent, child)
     candidate.copy_tokenizer(parent, child)
     shutil.copyfile(parent / "config.json", child / "config.json")
-    properties = EXACT if config.bits == 32 else _quantized_properties(torch_model)
+    properties = dict(EXACT) if config.bits == 32 else _quantized_properties(torch_model)
+    if config.kv_cache != "engine":
+        properties["KV_CACHE_PRECISION"] = config.kv_cache
     (child / PROPERTIES).write_text(json.dumps(properties, indent=2) + "\n", encoding="utf-8")
+
+
+def next_logits(folder: Path) -> NextLogits:
+    """The converted model, compiled with the properties that the engine gives it."""
+    properties = json.loads((folder / PROPERTIES).read_text(encoding="utf-8"))
+    compiled = ov.Core().compile_model(folder / MODEL, "CPU", properties)
+
+    def read(ids: Sequence[int]) -> Logits:
+        request = compiled.create_infer_request()
+        request.infer(_inputs(ids))
+        return np.array(request.get_tensor("logits").data[0, -1], dtype=np.float64)
+
+    return read
+
+
+def restored(folder: Path) -> dict[str, Tensor]:
+    """The converted model's weights as floats (out, in), by their names in the original."""
+    model = ov.Core().read_model(folder / MODEL)
+    found = {}
+    for node in model.get_ops():
+        name = node.get_friendly_name()
+        if node.get_type_name() == "Constant" and name.startswith(ORIGIN) and "/" not in name:
+            found[name.removeprefix(ORIGIN)] = torch.from_numpy(_decompressed(node))
+    return found
+
+
+def _decompressed(constant: ov.Node) -> NDArray[np.float32]:
+    """What the arithmetic behind a stored constant makes of it; floats are as they stand."""
+    node = constant
+    while constant.get_element_type().is_integral():
+        readers = [port.get_node() for port in node.output(0).get_target_inputs()]
+        if len(readers) != 1 or readers[0].get_type_name() not in DECOMPRESSION:
+            break
+        node = readers[0]
+    part = ov.Model([node.output(0)], [])
+    compiled = ov.Core().compile_model(part, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    [value] = compiled({}).values()
+    return np.array(value, dtype=np.float32)
 
 
 def _quantized_properties(model: nn.Module) -> dict[str, str]:
@@ -74,19 +130,6 @@ def _quantized_properties(model: nn.Module) -> dict[str, str]:
     if group % DEFAULT_GROUP == 0:
         properties["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(group)
     return properties
-
-
-def load_reference(folder: Path) -> PreTrainedModel:
-    """The model as it was trained, in float32."""
-    model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=torch.float32,
-        attn_implementation="sdpa",
-        trust_remote_code=False,
-        use_safetensors=True,
-    )
-    reference: PreTrainedModel = model.eval()
-    return reference
 
 
 def to_openvino(model: PreTrainedModel) -> ov.Model:
@@ -223,18 +266,37 @@ def _start_states_empty(model: ov.Model) -> None:
     model.validate_nodes_and_infer_types()
 
 
-def _compress(model: ov.Model, config: QuantizeConfig) -> ov.Model:
+def _compress(
+    model: ov.Model, config: QuantizeConfig, calibration: Sequence[Sequence[int]]
+) -> ov.Model:
     if config.bits == 32:
         return model
     if config.bits == 8:
         return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
+    looked_at = [_inputs(ids) for ids in calibration] if config.calibrated else []
     return nncf.compress_weights(
         model,
         mode=nncf.CompressWeightsMode.INT4_SYM,
         ratio=config.int4_ratio,
         group_size=config.group_size,
         backup_mode=nncf.BackupMode.INT8_ASYM,
+        dataset=nncf.Dataset(looked_at) if looked_at else None,
+        subset_size=max(1, len(looked_at)),
+        sensitivity_metric=nncf.SensitivityMetric(config.sensitivity),
+        awq="awq" in config.corrections,
+        scale_estimation="scale_estimation" in config.corrections,
+        gptq="gptq" in config.corrections,
     )
+
+
+def _inputs(ids: Sequence[int]) -> dict[str, NDArray[Any]]:
+    tokens = np.array([list(ids)], dtype=np.int64)  # (1, T)
+    return {
+        "input_ids": tokens,
+        "attention_mask": np.ones_like(tokens),
+        "position_ids": np.arange(tokens.shape[1], dtype=np.int64)[None],
+        "beam_idx": np.zeros(1, dtype=np.int32),
+    }
 
 
 def _convert_tokenizer(parent: Path, child: Path) -> None:

@@ -219,7 +219,7 @@ def _curve(report: Mapping[str, object]) -> list[Mapping[str, float]]:
 
 
 def _without(report: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in report.items() if key not in {"curve", "parity"}}
+    return {key: value for key, value in report.items() if key not in {"curve", "layers", "parity"}}
 
 
 def _parity(made: Mapping[str, Mapping[str, object]]) -> Iterator[StageFacts]:
