@@ -322,7 +322,7 @@ def _contradictions(workload: Workload, file: str) -> list[Problem]:
         found.append(Problem(file, "evaluate.candidates", ", ".join(twice), remedy))
     if not found:
         found += [*_weighed(workload, file), *_cycle(workload, file)]
-        found += [] if found else list(_tokenizers(workload, file))
+        found += [] if found else [*_tokenizers(workload, file), *_learned_rounded(workload, file)]
     return found
 
 
@@ -371,6 +371,27 @@ def _engines(workload: Workload, file: str) -> Iterator[Problem]:
                     f"set {able}" if able else "no engine here serves it; evaluate another format"
                 )
                 yield Problem(file, f"evaluate.candidates.{name}.engine", entry.engine, remedy)
+
+
+def _learned_rounded(workload: Workload, file: str) -> Iterator[Problem]:
+    """Variants of 4 bits that are rounded in another way than their student learned to be."""
+    for name, made in workload.quantize.items():
+        parent = made.parent
+        while parent.startswith("prune/"):
+            pruned = workload.prune[parent.partition("/")[2]]
+            if pruned.method != "vocabulary":
+                break
+            parent = pruned.parent
+        maker, _, variant = parent.partition("/")
+        learned = workload.distill[variant].int4_group_size if maker == "distill" else None
+        if learned is None or made.bits != 4:
+            continue
+        if made.group_size != learned:
+            remedy = f"{parent} learned to be rounded in groups of {learned}: set that"
+            yield Problem(file, f"quantize.{name}.group_size", str(made.group_size), remedy)
+        if made.corrections:
+            remedy = f"{parent} learned to be rounded as it is: leave corrections out"
+            yield Problem(file, f"quantize.{name}.corrections", _listed(made.corrections), remedy)
 
 
 def _references(workload: Workload) -> Iterator[tuple[str, str, str, set[str]]]:

@@ -317,6 +317,19 @@ def test_scores_of_another_model_or_without_what_is_asked_are_found(
     )
 
 
+def test_four_bits_are_rounded_as_their_student_learned_to_be(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    content["distill"]["small"]["int4_group_size"] = 32
+    made = content["quantize"]["small-int8"]
+    made |= {"from": "prune/small", "bits": 4, "group_size": 64, "corrections": ["awq"]}
+    told = complaints(content, tmp_path)
+    assert "quantize.small-int8.group_size = 64: distill/small learned" in told
+    assert "quantize.small-int8.corrections = awq: distill/small learned" in told
+    made |= {"group_size": 32, "corrections": []}
+    resolve("mine", "quick", {}, saved(content, tmp_path))
+
+
 def test_labels_of_data_and_task_must_agree(content: dict[str, Any], tmp_path: Path) -> None:
     content["task"]["labels"] = ["good", "bad"]
     assert "prepare.reference.bins = negative, positive" in complaints(content, tmp_path)

@@ -2,6 +2,7 @@
 
 small:  {from: prune/depth16, labels: lora, method: cached_logits, max_steps: 300, batch: 8}
 wide:   {from: prune/half, teacher: finetune/lora, method: online, hidden_weight: 0.5, ...}
+coarse: {from: prune/depth16, labels: lora, int4_group_size: 64, ...}
 writer: {from: prune/depth16, teacher: finetune/lora, method: on_policy, temperature: 1, ...}
 told:   {from: fetch/other, answers: large, method: text, ...}
 """
@@ -90,6 +91,13 @@ class DistillConfig(TrainingConfig):
     )
     train_embeddings: bool = Field(
         default=False, description="Also train the embedding; a small student does well without."
+    )
+    int4_group_size: int | None = Field(
+        default=None,
+        ge=16,
+        le=1024,
+        description="Learn with weights rounded to 4 bits in groups of so many, as quantize with "
+        "bits: 4 and this group_size rounds them; for the last points that 4 bits cost.",
     )
     reads: str | None = Field(
         default=None, description="Folder of what is learned from; filled in by a run."

@@ -30,6 +30,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from bentos.generator.prompt import CHAT_TEMPLATE
 from tasks import candidate, checkpoints, paths, precision, records
 from tasks.batches import Batch, answer_logits, pad
+from tasks.distill import rounding
 from tasks.distill.config import DistillConfig
 from tasks.examples import Example, end_token, tokenize
 from tasks.records import Record
@@ -79,7 +80,11 @@ def begin(name: str, config: DistillConfig) -> Run:
 
 
 def load(config: DistillConfig, implementation: str | None = None) -> PreTrainedModel:
-    """The parent's weights, the embedding frozen unless it is to be trained."""
+    """The parent's weights, the embedding frozen unless it is to be trained.
+
+    Raises:
+        ModelError: weights are to be rounded in groups that do not divide a matrix.
+    """
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         paths.candidate(config.parent),
         dtype=torch.float32,
@@ -87,6 +92,8 @@ def load(config: DistillConfig, implementation: str | None = None) -> PreTrained
     )
     model.get_input_embeddings().requires_grad_(config.train_embeddings)
     model.get_output_embeddings().requires_grad_(config.train_embeddings)
+    if config.int4_group_size is not None:
+        rounding.round_blocks(model, config.int4_group_size)
     return model
 
 
@@ -136,6 +143,7 @@ def finish(
         steps, seconds, sizes, and the learning curve in nats per token.
     """
     model: Any = trainer.model
+    rounding.settle(model)
     trainable = model.num_parameters(only_trainable=True)
     model.save_pretrained(run.folder)
     candidate.write(candidate.describe(name, config.parent, config, paths.TRAIN, also))

@@ -1,0 +1,143 @@
+"""How cheap can it get, and what does it cost in quality? Students from 16 blocks down to 2.
+
+    make install && .venv/bin/python -m benchmarks.curve
+
+releases the workload sentiment (real weights and data) in a clone of this checkout, with a chain of
+students: each is cut from the one before, learns the same teacher's stored logits, loses the
+vocabulary that the workload does not use, and is served in int8. The gate asks for a tenth of the
+teacher's price at a loss of at most two points, and tests one candidate on the locked rows; the
+curve is of the validation rows. Budget: an hour on 2 cores. Writes benchmarks/results/curve.json
+and curve.png.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.clone import House, cloned
+from benchmarks.release import RESULTS
+from tasks import candidates_table, evaluation_report, intervals, params, paths, records, stage
+from tasks.errors import StillhouseError
+from tasks.records import Prediction
+
+RESULT = RESULTS / "curve.json"
+WORKLOAD = "sentiment-curve"
+TEACHER = "teacher"
+LAYERS = (16, 12, 10, 8, 6, 4, 3, 2)
+STEPS = 500
+TENTH, POINTS = 0.1, 0.02
+"""What the gate asks: share of the teacher's price, and the loss that is allowed."""
+
+ROWS = {"label.lora.rows": 6000, "prepare.max_validation": 900, "prepare.max_test": 1800}
+"""As the budget full has them: quality shows better on more rows."""
+
+
+def main(arguments: list[str]) -> None:
+    """Release the chain and keep its curve; takes no arguments."""
+    if arguments:
+        raise StillhouseError("usage: python -m benchmarks.curve (it takes no arguments)")
+    with (
+        tempfile.TemporaryDirectory(prefix="stillhouse-") as scratch,
+        cloned(Path(scratch) / "house") as house,
+    ):
+        written = workload(params.load_yaml(house.root / "workloads/sentiment.yaml"))
+        file = house.root / f"workloads/{WORKLOAD}.yaml"
+        file.write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
+        result = _released(house) | {"hardware": evaluation_report.hardware()}
+    records.write_report(RESULT, result)
+    print(json.dumps(result, indent=2))
+
+
+def workload(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The workload file of sentiment with a chain of students in place of its one."""
+    student = content["distill"]["small"] | {"max_steps": STEPS}
+    made: dict[str, Any] = {"prune": {}, "distill": {}, "quantize": {}}
+    candidates = {}
+    parent = "finetune/lora"
+    for layers in LAYERS:
+        made["prune"][f"depth{layers}"] = {
+            "from": parent,
+            "method": "depth",
+            "keep_layers": layers,
+            "blocks": "ends",
+        }
+        made["distill"][f"small{layers}"] = student | {"from": f"prune/depth{layers}"}
+        parent = f"distill/small{layers}"
+        made["prune"][f"words{layers}"] = {
+            "from": parent,
+            "method": "vocabulary",
+            "keep_tokens": 12288,
+        }
+        made["quantize"][f"layers{layers}"] = {
+            "from": f"prune/words{layers}",
+            "bits": 8,
+            "error_rows": 0,
+            "parity_rows": 16,
+        }
+        candidates[f"layers{layers}"] = {
+            "candidate": f"quantize/layers{layers}",
+            "engine": "openvino",
+        }
+    teacher = content["evaluate"]["candidates"][TEACHER]
+    served = teacher["candidate"].partition("/")[2]
+    made["quantize"][served] = content["quantize"][served]
+    kept = {key: value for key, value in content.items() if key not in ("search", "baseline")}
+    return kept | {
+        "workload": WORKLOAD,
+        **made,
+        "evaluate": {
+            "measure": content["evaluate"]["measure"] | {"load_curve": []},
+            "candidates": {TEACHER: teacher, **candidates},
+        },
+        "gate": content["gate"]
+        | {"margin": POINTS, "max_cost_ratio": TENTH, "cost_references": [TEACHER]},
+        "budgets": {"quick": ROWS, "smoke": {}, "full": {}},
+    }
+
+
+def _released(house: House) -> dict[str, Any]:
+    run = house.start("release", workload=WORKLOAD, budget="quick")
+    state = house.finished(run, seconds=5400)["state"]
+    if state["type"] != "COMPLETED":
+        raise StillhouseError(f"the release ended {state['type']}: {state['message']}")
+    root = house.worktree(run)
+    table = candidates_table.load(root)
+    if table.gate is None:
+        raise StillhouseError(f"{root}: the gate has written no report")
+    shutil.copyfile(root / paths.REPORTS / "frontier.png", RESULTS / "curve.png")
+    print(candidates_table.markdown(table))
+    gate = json.loads((root / paths.REPORTS / "gate.json").read_text(encoding="utf-8"))
+    return {"curve": [_point(root, table, layers) for layers in LAYERS], "gate": gate}
+
+
+def _point(root: Path, table: candidates_table.Table, layers: int) -> dict[str, Any]:
+    """Price and quality of one student on the validation rows, beside the teacher's."""
+    name = f"layers{layers}"
+    row = next(row for row in table.rows if row.name == name)
+    ours, theirs = (_right(root, each) for each in (name, TEACHER))
+    gains, losses = intervals.discordant(theirs, ours)
+    return {
+        "layers": layers,
+        "accuracy": row.quality.model_dump(),
+        "difference": intervals.paired_difference(gains, losses, len(ours))._asdict(),
+        "times_cheaper": row.times_cheaper,
+    }
+
+
+def _right(root: Path, name: str) -> list[bool]:
+    folder = paths.evaluation(name)
+    checkout = [sys.executable, "-m", "dvc", "checkout", "--quiet", str(folder)]
+    subprocess.run(checkout, cwd=root, check=True, timeout=300)
+    answers = records.read(root / folder / paths.PREDICTIONS, Prediction)
+    return [answer.score == 1 for answer in answers]
+
+
+if __name__ == "__main__":
+    raise SystemExit(stage.run(main))
