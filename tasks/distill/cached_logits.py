@@ -48,8 +48,8 @@ def distill(name: str, config: DistillConfig) -> dict[str, Any]:
     model = student.load(config)
     lessons = _lessons(stored, labels, run)
     trainer = student.fit(config, run, model, lessons, _gather, loss)
-    also = {f"label/{config.labels}": student.seconds_of(labels)}
-    report = student.finish(name, config, run, trainer, len(stored.ids), also)
+    labelled = {f"label/{config.labels}": labels}
+    report = student.finish(name, config, run, trainer, len(stored.ids), labelled)
     return report | {"teacher": stored.teacher, "teacher_forward_passes": 0}
 
 
