@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> None:
 def measure(config: DistillConfig, task: Task, options: argparse.Namespace) -> dict[str, Any]:
     """Formats, speed and quality."""
     told = {"teacher": TEACHER, "rows": options.labels, "top_k": 32}
-    labelling = label(paths.labels(LABELS), LabelConfig.model_validate(told))
+    labelling = label(paths.labels(LABELS), LabelConfig.model_validate(told), task)
     made = {method: _settings(config, method, options) for method in ("cached_logits", "online")}
     rates: dict[str, list[float]] = {method: [] for method in made}
     for turn, method in enumerate(TURNS):

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import psutil
 from pydantic import BaseModel, ConfigDict
@@ -38,6 +39,8 @@ class Candidate(BaseModel):
     Attributes:
         machine_seconds: wall time of the processes that made it and all that it is made from, by
             what each made. What a crash threw away is not counted.
+        paid: to models elsewhere for what it learned, by who was asked, in the currency of
+            evaluate.measure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +53,14 @@ class Candidate(BaseModel):
     data_sha256: str | None
     commit: str | None
     machine_seconds: dict[str, float] = {}
+    paid: dict[str, float] = {}
+
+
+class Spent(NamedTuple):
+    """Machine time and money, as `Candidate` has them."""
+
+    machine_seconds: dict[str, float]
+    paid: dict[str, float]
 
 
 def describe(
@@ -57,14 +68,16 @@ def describe(
     parent: str | None,
     config: BaseModel,
     data: Path | None = None,
-    also: Mapping[str, float] | None = None,
+    lessons: Mapping[str, Path] | None = None,
 ) -> Candidate:
     """The lineage of `name`, made from `parent` with `config` on the file `data`.
 
-    Called when it is made: a stage is a process, so that process's age is the time it took. `also`
-    is machine time of other things that it was made with, in seconds.
+    Called when it is made: a stage is a process, so that process's age is the time it took. Time
+    and price of `lessons`, the folders of scores, labels or answers that it used, count too.
     """
     stage, variant = name.split("/")
+    before = _read(paths.candidate(parent)) if parent else None
+    told = {lesson: _report(folder) for lesson, folder in (lessons or {}).items()}
     encoded = json.dumps(config.model_dump(mode="json"), sort_keys=True).encode()
     return Candidate(
         name=name,
@@ -75,19 +88,21 @@ def describe(
         data_sha256=sha256(data) if data else None,
         commit=_commit(),
         machine_seconds={
-            **(machine_seconds(paths.candidate(parent)) if parent else {}),
-            **(also or {}),
+            **(before.machine_seconds if before else {}),
+            **{lesson: float(report.get("seconds", 0)) for lesson, report in told.items()},
             name: round(time.time() - psutil.Process().create_time(), 1),
+        },
+        paid={
+            **(before.paid if before else {}),
+            **{lesson: report["price"] for lesson, report in told.items() if "price" in report},
         },
     )
 
 
-def machine_seconds(folder: Path) -> dict[str, float]:
-    """Machine time in the lineage of the candidate in `folder`; empty where it has none."""
-    file = folder / FILE
-    if not file.is_file():
-        return {}
-    return Candidate.model_validate_json(file.read_bytes()).machine_seconds
+def spent(folder: Path) -> Spent:
+    """What the lineage of the candidate in `folder` tells; nothing where it has none."""
+    found = _read(folder)
+    return Spent(found.machine_seconds, found.paid) if found else Spent({}, {})
 
 
 def write(candidate: Candidate) -> None:
@@ -136,6 +151,16 @@ def sha256(path: Path) -> str:
             for block in iter(lambda: stream.read(1 << 20), b""):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _read(folder: Path) -> Candidate | None:
+    file = folder / FILE
+    return Candidate.model_validate_json(file.read_bytes()) if file.is_file() else None
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    file = folder / paths.REPORT
+    return dict(json.loads(file.read_bytes())) if file.is_file() else {}
 
 
 def _commit() -> str | None:

@@ -183,6 +183,7 @@ class Evaluation(Facts):
     model_hash: str | None = None
     hardware: dict[str, str | float | int | None] = {}
     machine_seconds: dict[str, float] = {}
+    paid: dict[str, float] = {}
 
 
 class Side(Facts):

@@ -14,6 +14,7 @@ WORKLOADS = Path("workloads")
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 TRAIN = PREPARED / "train.jsonl"
+UNLABELLED = PREPARED / "unlabelled.jsonl"
 VALIDATION = PREPARED / "validation.jsonl"
 LOCKED_TEST = Path("data/locked/test.jsonl")
 FETCHED = Path("models/fetch")

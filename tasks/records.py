@@ -39,7 +39,7 @@ class Record(Row):
         messages: OpenAI's chat form; system first if at all, the last one is the user's.
         tools: OpenAI's form; what the model may call. Left out of the file where there are none.
         prompt: the messages in the base model's chat template.
-        reference: the wanted answer.
+        reference: the wanted answer; empty of unlabelled rows.
         metadata: notes by which answers are looked at in slices.
     """
 

@@ -116,6 +116,9 @@ class Workload(Config):
             needs[StageRef("ask", name)] = [StageRef("prepare")]
         for name, student in self.distill.items():
             needs[StageRef("distill", name)].append(_lessons(student))
+        for name, tuned in self.finetune.items():
+            if tuned.answers is not None:
+                needs[StageRef("finetune", name)].append(StageRef("ask", tuned.answers))
         start = [StageRef("fetch", "weights"), StageRef("fetch", "data"), StageRef("prepare")]
         made = [ref for ref in TopologicalSorter(needs).static_order() if ref not in start]
         judged = [StageRef("baseline", name) for name in self.baseline]
@@ -410,6 +413,9 @@ def _references(workload: Workload) -> Iterator[tuple[str, str, str, set[str]]]:
         yield f"label.{name}.teacher", labels.teacher, "candidate", set(candidates)
     for name, asked in workload.ask.items():
         yield f"ask.{name}.teacher", asked.teacher, "remote model", set(workload.remote)
+    for name, tuned in workload.finetune.items():
+        if tuned.answers is not None:
+            yield f"finetune.{name}.answers", tuned.answers, "ask variant", set(workload.ask)
     for name, student in workload.distill.items():
         if student.labels is not None:
             yield f"distill.{name}.labels", student.labels, "label variant", set(workload.label)

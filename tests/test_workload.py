@@ -92,6 +92,7 @@ def test_students_may_learn_from_students_from_a_running_teacher_and_from_elsewh
         "beside": common | {"method": "online", "teacher": "finetune/lora"},
         "told": common | {"method": "text", "answers": "large"},
     }
+    content["finetune"]["told"] = {"from": "fetch/base", "answers": "large", "max_steps": 1}
     found = resolve("mine", "quick", {}, saved(content, tmp_path))
     place = {ref: number for number, ref in enumerate(found.stages)}
     for before, after in [
@@ -100,12 +101,15 @@ def test_students_may_learn_from_students_from_a_running_teacher_and_from_elsewh
         (StageRef("finetune", "lora"), StageRef("distill", "beside")),
         (StageRef("prepare"), StageRef("ask", "large")),
         (StageRef("ask", "large"), StageRef("distill", "told")),
+        (StageRef("ask", "large"), StageRef("finetune", "told")),
     ]:
         assert place[before] < place[after]
     reads = {name: student.reads for name, student in found.workload.distill.items()}
     assert reads["least"] == "data/labels/assistant"
     assert reads["beside"] == "models/finetune/lora"
     assert reads["told"] == "data/answers/large"
+    tuned = {name: each.reads for name, each in found.workload.finetune.items()}
+    assert tuned == {"lora": "data/prepared/train.jsonl", "told": "data/answers/large"}
 
 
 def test_students_with_other_tokens_than_their_teacher_are_found_before_any_work(

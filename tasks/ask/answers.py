@@ -41,7 +41,7 @@ class Asked(NamedTuple):
 def ask(
     folder: Path, variant: str, config: AskConfig, remote: RemoteConfig, task: Task
 ) -> dict[str, Any]:
-    """Ask the first `rows` training rows and write those with an answer that passes the filter.
+    """Ask the first training rows, labelled or not, and write those whose answer passes the filter.
 
     Returns:
         rows asked, kept and left out by reason, what was paid, and what the filter said.
@@ -52,6 +52,8 @@ def ask(
     """
     started = time.monotonic()
     rows = records.read(paths.TRAIN, Record)[: config.rows]
+    if config.unlabelled:
+        rows += records.read(paths.UNLABELLED, Record)[: config.unlabelled]
     score = scorer(task.primary_metric, task)
     asked = asyncio.run(_ask_all(variant, config, remote, rows, task))
     kept, choices, left_out = list[Record](), list[Choice](), Counter[str]()

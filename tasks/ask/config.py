@@ -15,6 +15,9 @@ class AskConfig(Config):
 
     teacher: VariantName = Field(description="Entry of remote: the model that answers.")
     rows: int = Field(ge=1, description="Training rows, from the first.")
+    unlabelled: int = Field(
+        default=0, ge=0, description="Rows of prepare.max_unlabelled too, from the first."
+    )
     samples: int = Field(default=1, ge=1, le=64, description="Answers drawn to each request.")
     temperature: float = Field(default=0.0, ge=0, le=2, description="Of the drawing.")
     filter: Literal["none", "reference", "agreement"] = Field(
@@ -40,6 +43,8 @@ class AskConfig(Config):
     def _samples_differ(self) -> "AskConfig":
         if (self.samples > 1) != (self.temperature > 0):
             raise ValueError("several samples need a temperature above 0, one needs 0")
+        if self.filter == "reference" and self.unlabelled:
+            raise ValueError("filter reference: unlabelled rows have none; use agreement or none")
         if self.filter == "agreement" and self.samples < 3:
             raise ValueError("filter agreement needs samples: 3 or more")
         return self

@@ -3,6 +3,7 @@
 The teacher is never loaded: a second student costs no forward pass of it.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -45,9 +46,10 @@ def distill(name: str, config: DistillConfig) -> dict[str, Any]:
         return stored_loss(scores, batch.answers, said, config)
 
     model = student.load(config)
-    trainer = student.fit(config, run, model, _lessons(stored, run), _gather, loss)
-    also = {f"label/{config.labels}": student.seconds_of(labels)}
-    report = student.finish(name, config, run, trainer, len(stored.ids), also)
+    lessons = _lessons(stored, labels, run)
+    trainer = student.fit(config, run, model, lessons, _gather, loss)
+    labelled = {f"label/{config.labels}": labels}
+    report = student.finish(name, config, run, trainer, len(stored.ids), labelled)
     return report | {"teacher": stored.teacher, "teacher_forward_passes": 0}
 
 
@@ -68,9 +70,12 @@ def stored_loss(scores: Tensor, answers: Tensor, said: Said, config: DistillConf
     return losses.mixed(losses.diverge(*pair, config), scores, answers, config)
 
 
-def _lessons(stored: logits.StoredLogits, run: student.Run) -> student.Lessons:
+def _lessons(stored: logits.StoredLogits, labels: Path, run: student.Run) -> student.Lessons:
     wanted = set(stored.ids)
-    rows = {r.id: r for r in records.read(paths.TRAIN, Record) if r.id in wanted}
+    # What the teacher answered itself stands beside its logits.
+    own = labels / paths.UNLABELLED.name
+    files = [paths.TRAIN, own] if own.is_file() else [paths.TRAIN]
+    rows = {r.id: r for file in files for r in records.read(file, Record) if r.id in wanted}
     examples = tokenize([rows[id_] for id_ in stored.ids], run.folder)
     said = map(Said, stored.values, stored.tokens, stored.rests)
     return student.Lessons(examples, list(said))

@@ -7,7 +7,6 @@
 Validation rows pick the checkpoint by the cross-entropy of their references, under every method.
 """
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -135,7 +134,7 @@ def finish(
     run: Run,
     trainer: Trainer,
     distinct: int,
-    also: dict[str, float],
+    lessons: dict[str, Path],
 ) -> dict[str, Any]:
     """Write weights and lineage.
 
@@ -146,7 +145,7 @@ def finish(
     rounding.settle(model)
     trainable = model.num_parameters(only_trainable=True)
     model.save_pretrained(run.folder)
-    candidate.write(candidate.describe(name, config.parent, config, paths.TRAIN, also))
+    candidate.write(candidate.describe(name, config.parent, config, paths.TRAIN, lessons))
     report = {
         "candidate": name,
         "parent": config.parent,
@@ -163,12 +162,6 @@ def finish(
     }
     checkpoints.discard(run.scratch)
     return report
-
-
-def seconds_of(folder: Path) -> float:
-    """Machine time that labels or answers took; 0 where they come without a report."""
-    file = folder / paths.REPORT
-    return float(json.loads(file.read_bytes())["seconds"]) if file.is_file() else 0.0
 
 
 def reference_loss(model: Any, batch: Batch) -> Tensor:

@@ -31,5 +31,5 @@ def distill(name: str, config: DistillConfig) -> dict[str, Any]:
         return student.reference_loss(model, batch)
 
     trainer = student.fit(config, run, student.load(config), lessons, dict, loss)
-    also = {f"ask/{config.answers}": student.seconds_of(answers)}
-    return student.finish(name, config, run, trainer, len(examples), also)
+    asked = {f"ask/{config.answers}": answers}
+    return student.finish(name, config, run, trainer, len(examples), asked)

@@ -148,7 +148,7 @@ def _report(
         "size_mb": round(candidate.served_bytes(folder) / 1e6, 2),
         "model_hash": candidate.sha256(folder),
         "hardware": facts.hardware(),
-        "machine_seconds": candidate.machine_seconds(folder),
+        **candidate.spent(folder)._asdict(),
     }
 
 

@@ -62,7 +62,7 @@ def tune(name: str, config: FinetuneConfig, method: Method) -> dict[str, Any]:
     """
     started = time.monotonic()
     parent = paths.candidate(config.parent)
-    inputs = [parent, paths.TRAIN, paths.VALIDATION]
+    inputs = [parent, source(config), paths.VALIDATION]
     scratch = checkpoints.folder("finetune", config, inputs)
     data = read(config, parent)
     report: dict[str, Any] = {}
@@ -89,7 +89,9 @@ def tune(name: str, config: FinetuneConfig, method: Method) -> dict[str, Any]:
     folder = candidate.fresh_folder(name)
     method.save(chosen, folder, parent, model)
     candidate.copy_tokenizer(parent, folder)
-    candidate.write(candidate.describe(name, config.parent, config, paths.TRAIN))
+    asked = config.answers
+    lessons = {f"ask/{asked}": paths.answers(asked)} if asked else {}
+    candidate.write(candidate.describe(name, config.parent, config, source(config), lessons))
     report |= {
         "candidate": name,
         "parent": config.parent,
@@ -109,12 +111,17 @@ def tune(name: str, config: FinetuneConfig, method: Method) -> dict[str, Any]:
     return report
 
 
+def source(config: FinetuneConfig) -> Path:
+    """The rows that are learned."""
+    return paths.answers(config.answers) / paths.TRAIN.name if config.answers else paths.TRAIN
+
+
 def read(config: FinetuneConfig, parent: Path) -> Data:
     """The task's examples, mixed with general ones where the config asks for some."""
     wanted = config.max_steps * config.batch
     checked = records.read(paths.VALIDATION, Record)[: config.validation_rows]
     validation = tokenize(checked, parent)
-    own = records.read(paths.TRAIN, Record)
+    own = records.read(source(config), Record)
     if config.replay is None:
         return Data(tokenize(own[:wanted], parent), validation, [], 0)
     share = config.replay.share

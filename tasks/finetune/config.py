@@ -2,13 +2,14 @@
 
 lora: {from: fetch/base, rank: 16, max_steps: 240, batch: 8, learning_rate: 5.0e-4}
 small: {from: prune/depth16, method: full, max_steps: 240, learning_rate: 5.0e-5}
+told:  {from: fetch/base, answers: large, max_steps: 240}
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from tasks.config import CandidateName, Config, TrainingConfig
+from tasks.config import CandidateName, Config, TrainingConfig, VariantName
 
 
 class ReplayConfig(Config):
@@ -58,7 +59,7 @@ class SearchConfig(Config):
 
 
 class FinetuneConfig(TrainingConfig):
-    """A candidate learns the task from the training split's reference answers."""
+    """A candidate learns the task from reference answers, or from those of a model elsewhere."""
 
     parent: CandidateName = Field(alias="from", description="Candidate to tune.")
     method: Literal["lora", "qlora", "full"] = Field(
@@ -66,6 +67,10 @@ class FinetuneConfig(TrainingConfig):
         description="lora: a low-rank update of every linear layer of the blocks (Hu et al. 2021, "
         "arXiv:2106.09685); qlora: the same beside weights in 4 bits, on a GPU (Dettmers et al. "
         "2023, arXiv:2305.14314); full: every weight, for small models.",
+    )
+    answers: VariantName | None = Field(
+        default=None,
+        description="Variant of ask, whose answers to learn in place of the training references.",
     )
     rank: int = Field(default=16, ge=1, le=256, description="Rank of the update.")
     alpha: int = Field(default=32, ge=1, le=512, description="Scale of the update, over rank.")
@@ -101,6 +106,20 @@ class FinetuneConfig(TrainingConfig):
     search: SearchConfig | None = Field(
         default=None, description="Choose learning rate and rank first."
     )
+
+    reads: str | None = Field(
+        default=None, description="Folder or file of what is learned; filled in by a run."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tell_what_is_read(cls, given: Any) -> Any:
+        """DVC has no conditions: it is told what a variant depends on."""
+        if not isinstance(given, dict):
+            return given
+        name = given.get("answers")
+        reads = f"data/answers/{name}" if name else "data/prepared/train.jsonl"
+        return {**given, "reads": reads}
 
     @model_validator(mode="after")
     def _fits_its_method(self) -> "FinetuneConfig":

@@ -32,7 +32,9 @@ class LedgerConfig(Config):
     )
     router_per_1000: float = Field(default=0.0, ge=0, description="Router, 1,000 requests.")
     judge_per_1000: float = Field(default=0.0, ge=0, description="Judge, 1,000 requests.")
-    labels_price: float = Field(default=0.0, ge=0, description="Paid to others for labels.")
+    labels_price: float = Field(
+        default=0.0, ge=0, description="Paid to others for labels, beside what ask paid."
+    )
     training_price_per_hour: float | None = Field(
         default=None, gt=0, description="Of the machine that trains; null: the one that serves."
     )

@@ -56,7 +56,8 @@ def ledger(teacher: Evaluation, candidate: Evaluation, config: GateConfig) -> Le
     net = price + _added(teacher, config)
     per_hour = asked.training_price_per_hour or candidate.cost.price_per_hour or 0.0
     machine = prices.machine_price(candidate.machine_seconds, per_hour)
-    one_time = machine + asked.labels_price
+    labels = asked.labels_price + sum(candidate.paid.values())
+    one_time = machine + labels
     even = prices.break_even(one_time, teachers - net)
     month = asked.requests_per_month
     return Ledger(
@@ -72,7 +73,7 @@ def ledger(teacher: Evaluation, candidate: Evaluation, config: GateConfig) -> Le
         ratio=Span(**net_ratio(teacher, candidate, config)._asdict()),
         machine_seconds=candidate.machine_seconds,
         machine_price=machine,
-        labels_price=asked.labels_price,
+        labels_price=labels,
         one_time=one_time,
         break_even_requests=even,
         requests_per_month=month,

@@ -15,6 +15,11 @@ class LabelConfig(Config):
 
     teacher: CandidateName = Field(description="Candidate whose logits are stored.")
     rows: int = Field(ge=1, description="Training rows, from the first.")
+    unlabelled: int = Field(
+        default=0,
+        ge=0,
+        description="Rows of prepare.max_unlabelled, from the first, that the teacher answers.",
+    )
     top_k: int = Field(default=32, ge=1, le=1024, description="Most likely tokens kept a position.")
     bits: Literal[8, 16] = Field(default=16, description="Of a stored log-probability.")
     batch: int = Field(default=32, ge=1, description="Rows in one forward pass.")

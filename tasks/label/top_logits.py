@@ -13,16 +13,20 @@ from transformers import AutoModelForCausalLM
 from bentos.generator.prompt import TOKENIZER
 from tasks import candidate, logits, paths, precision, records
 from tasks.batches import answer_logits, pad
+from tasks.config import Task
 from tasks.examples import by_length, end_token, tokenize
 from tasks.label.beginning import Beginning
 from tasks.label.config import LabelConfig
+from tasks.label.own_answers import answered
 from tasks.progress import Progress
 from tasks.records import Record
 
 
 @torch.inference_mode()
-def label(folder: Path, config: LabelConfig) -> dict[str, Any]:
-    """Run the teacher over the first `rows` training rows and store its top logits.
+def label(folder: Path, config: LabelConfig, task: Task) -> dict[str, Any]:
+    """Run the teacher over the first training rows and store its top logits.
+
+    Rows without a reference are answered by it first, and written with that answer.
 
     Returns:
         rows, forward passes, seconds, and the probability that the kept tokens cover.
@@ -35,8 +39,10 @@ def label(folder: Path, config: LabelConfig) -> dict[str, Any]:
     tokenizer = candidate.sha256(teacher / TOKENIZER)
     if config.spelt_by is not None:
         logits.check_tokenizer(config.teacher, tokenizer, paths.candidate(config.spelt_by))
+    rows = records.read(paths.TRAIN, Record)[: config.rows]
+    own = _own_answers(folder, teacher, config, task) if config.unlabelled else []
     model = AutoModelForCausalLM.from_pretrained(teacher, dtype=torch.float32).eval()
-    examples = tokenize(records.read(paths.TRAIN, Record)[: config.rows], teacher)
+    examples = tokenize([*rows, *own], teacher)
     fill = end_token(teacher)
     with precision.mixed():
         shared = Beginning(model, examples)
@@ -64,6 +70,7 @@ def label(folder: Path, config: LabelConfig) -> dict[str, Any]:
     return {
         "teacher": config.teacher,
         "rows": len(examples),
+        "unlabelled_rows": len(own),
         "forward_passes": len(batches),
         "shared_tokens": shared.tokens,
         "top_k": config.top_k,
@@ -71,3 +78,10 @@ def label(folder: Path, config: LabelConfig) -> dict[str, Any]:
         "bytes": written,
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def _own_answers(folder: Path, teacher: Path, config: LabelConfig, task: Task) -> list[Record]:
+    rows = records.read(paths.UNLABELLED, Record)[: config.unlabelled]
+    found = answered(teacher, rows, task, config.batch)
+    records.write(folder / paths.UNLABELLED.name, found)
+    return found

@@ -40,7 +40,7 @@ class Item:
         fields: normalized inputs; none of a conversation.
         messages: the request.
         tools: what the model may call.
-        reference: the wanted answer.
+        reference: the wanted answer; empty where there is none.
         metadata: notes by which answers are looked at in slices.
     """
 
@@ -119,10 +119,15 @@ def _item(
         if config.tools is not None:
             tools = masked_json(conversation.tools(raw.get(config.tools)), mask)
         key = content_id({"messages": messages, "tools": tools})
-    wanted = reference.of(answer, config.reference, task, mask)
     group = key if config.group_column is None else _group(raw, config.group_column)
     time = config.split.time
     side = by_time(raw.get(time.column), time) if time else assign(group, config.split)
+    try:
+        wanted = reference.of(answer, config.reference, task, mask)
+    except (reference.NoReferenceError, reference.OutsideBinsError):
+        if side != "train" or not config.max_unlabelled:
+            raise
+        side, wanted = "unlabelled", ""
     notes = {
         name: mask(normalize(plain("" if raw.get(column) is None else raw[column])))
         for name, column in config.metadata.items()
@@ -151,11 +156,9 @@ def _conversation(raw: Mapping[str, object], column: str, mask: Mask) -> list[Me
     ]
 
 
-def _last_answer(messages: list[Message]) -> str:
-    """Take the answer off the end of a conversation."""
-    if messages[-1]["role"] != "assistant":
-        raise UnusableError("the conversation does not end with an answer")
-    return messages.pop()["content"]
+def _last_answer(messages: list[Message]) -> str | None:
+    """Take the answer off the end of a conversation, if there is one."""
+    return messages.pop()["content"] if messages[-1]["role"] == "assistant" else None
 
 
 def _group(raw: Mapping[str, object], column: str) -> str:

@@ -76,6 +76,13 @@ class Reference(Config):
         """What reasons call it."""
         return self.column or "the last message"
 
+    @property
+    def lacking(self) -> str:
+        """The reason where there is none."""
+        return (
+            f"no {self.column}" if self.column else "the conversation does not end with an answer"
+        )
+
 
 class Pii(Config):
     """Personal data in requests, answers, groups and metadata."""
@@ -165,6 +172,12 @@ class Prepare(Config):
         default=(), description="Of these files, in order; set by a run."
     )
     split: Split = Split()
+    max_unlabelled: int = Field(
+        default=0,
+        ge=0,
+        description="Rows without a reference, or in no bin, that are kept for teachers to answer. "
+        "Never of groups or times that are for validation or test.",
+    )
     max_train: int | None = Field(default=None, ge=1, description="Records kept, by hash.")
     max_validation: int | None = Field(default=600, ge=1, description="Records kept, by hash.")
     max_test: int | None = Field(default=1500, ge=1, description="Records kept, by hash.")

@@ -4,14 +4,13 @@
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks import candidate
-from tasks.config import Task
 from tasks.prepare.config import Prepare
 from tasks.prepare.duplicates import Positions
 from tasks.prepare.scan import Counts
@@ -21,7 +20,7 @@ from tasks.prepare.table import Table
 PERCENTILES = (5, 50, 95, 99)
 
 
-def of_split(table: Table, side: Positions, file: Path, task: Task) -> dict[str, object]:
+def of_split(table: Table, side: Positions, file: Path, labels: Sequence[str]) -> dict[str, object]:
     """Counts and lengths of one split, whose records were written to `file`.
 
     `imbalance` is how many times more records the most frequent label has than the rarest.
@@ -34,11 +33,11 @@ def of_split(table: Table, side: Positions, file: Path, task: Task) -> dict[str,
         "characters": lengths(table.characters[side]),
         "prompt_tokens": lengths(table.tokens[side]),
     }
-    if task.labels:
-        counted = np.bincount(table.label[side], minlength=len(task.labels)).tolist()
-        labels = dict(sorted(zip(task.labels, counted, strict=True)))
-        facts["labels"] = labels
-        facts["label_shares"] = {name: round(n / len(side), 4) for name, n in labels.items()}
+    if labels:
+        counted = np.bincount(table.label[side], minlength=len(labels)).tolist()
+        counts = dict(sorted(zip(labels, counted, strict=True)))
+        facts["labels"] = counts
+        facts["label_shares"] = {name: round(n / len(side), 4) for name, n in counts.items()}
         facts["imbalance"] = round(max(counted) / min(counted), 2)
     return facts
 

@@ -1,4 +1,4 @@
-"""Raw rows in, three splits of rendered records out.
+"""Raw rows in, splits of rendered records out.
 
 run(Prepare(...), Task(...))  # data/raw/ -> data/prepared/, data/locked/
 """
@@ -25,10 +25,12 @@ from tasks.prepare.scan import Counts, Scanned, scan
 from tasks.prepare.table import Table, lines
 
 FILES: dict[split.Name, Path] = {
+    "unlabelled": paths.UNLABELLED,
     "train": paths.TRAIN,
     "validation": paths.VALIDATION,
     "test": paths.LOCKED_TEST,
 }
+LABELLED: tuple[split.Name, ...] = ("train", "validation", "test")
 QUARANTINE = paths.PREPARED / "quarantine.jsonl"
 
 
@@ -66,8 +68,9 @@ def run(config: Prepare, task: Task, processes: int | None = None) -> dict[str, 
         with closing(found.words):
             _require_rows(found.table, task, _where(source, found.counts))
             chosen = _chosen(found, config, task)
-        for name, side in chosen.sides.items():
-            _require_labels(found.table.label[side], task, f"{source}: split {name}")
+        for name in LABELLED:
+            labels = found.table.label[chosen.sides[name]]
+            _require_labels(labels, task, f"{source}: split {name}")
         for name, side in chosen.sides.items():
             _write(FILES[name], found, side)
         quarantine = [row.__dict__ for row in sorted(found.counts.rejected, key=lambda r: r.row)]
@@ -80,12 +83,11 @@ def run(config: Prepare, task: Task, processes: int | None = None) -> dict[str, 
 
 def _chosen(found: Scanned, config: Prepare, task: Task) -> Chosen:
     table = found.table
-    train = split.NAMES.index("train")
-    leaked = table.leaked & (table.side == train)
+    leaked = table.leaked & (table.side <= split.NAMES.index("train"))
     usable = np.flatnonzero(~leaked)
     similarity = config.near_duplicate_similarity
     distinct = split.distinct(table, usable, found.words, found.frames, similarity, task)
-    limits = (config.max_train, config.max_validation, config.max_test)
+    limits = (config.max_unlabelled, config.max_train, config.max_validation, config.max_test)
     sides: dict[split.Name, Positions] = {}
     over: dict[split.Name, int] = {}
     for code, (name, limit) in enumerate(zip(split.NAMES, limits, strict=True)):
@@ -101,8 +103,11 @@ def _report(found: Scanned, chosen: Chosen, config: Prepare, task: Task) -> dict
             found.counts, chosen.distinct, chosen.leaked, chosen.over_limit
         ),
         "splits": {
-            name: data_report.of_split(found.table, side, FILES[name], task)
+            name: data_report.of_split(
+                found.table, side, FILES[name], task.labels if name in LABELLED else ()
+            )
             for name, side in chosen.sides.items()
+            if len(side)
         },
         "conflicts": chosen.distinct.conflicts,
         "benchmarks": contamination.sha256(config),
@@ -135,9 +140,10 @@ def _require_columns(source: Path, config: Prepare) -> None:
 
 
 def _require_rows(table: Table, task: Task, where: str) -> None:
-    if not len(table.row):
+    labels = table.label[table.side != split.NAMES.index("unlabelled")]
+    if not len(labels):
         raise DataError(f"{where}: no usable row; mend prepare.fields or prepare.reference")
-    _require_labels(table.label, task, where)
+    _require_labels(labels, task, where)
 
 
 def _require_labels(labels: NDArray[np.int32], task: Task, where: str) -> None:

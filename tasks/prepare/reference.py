@@ -23,15 +23,20 @@ class OutsideBinsError(Exception):
     """The number is in no bin: not an error of the data, the row is only not wanted."""
 
 
+class NoReferenceError(UnusableError):
+    """A request without its answer: of use only to a teacher."""
+
+
 def of(value: object, config: Reference, task: Task, mask: Mask) -> str:
     """The reference that a raw value stands for.
 
     Raises:
         OutsideBinsError: a number in no bin.
+        NoReferenceError: there is none.
         UnusableError: with the reason.
     """
     if value is None or (isinstance(value, str) and not value.strip()):
-        raise UnusableError(f"no {config.shown}")
+        raise NoReferenceError(config.lacking)
     match task.kind:
         case "classification":
             found = label(value, config)

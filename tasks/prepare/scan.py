@@ -180,9 +180,10 @@ class Reader:
     ) -> tuple[object, ...]:
         """In the order of the table's columns."""
         item, labels = made.item, self._task.labels
+        label = labels.index(item.reference) if item.reference in labels else 0
         return (
             *(item.row, int(item.id, 16), _hash(item.group), _hash(item.reference)),
-            *(labels.index(item.reference) if labels else 0, NAMES.index(item.side)),
+            *(label, NAMES.index(item.side)),
             *(share(item.id, self._config.split.salt), made.tokens, sum(map(len, texts)), leaked),
             *(_hash("\0".join(clean.frame(item))), start, len(made.line)),
         )

@@ -23,9 +23,12 @@ from tasks.prepare.conversation import UnusableError
 from tasks.prepare.duplicates import Positions, WordFile
 from tasks.prepare.table import Table
 
-Name = Literal["train", "validation", "test"]
+Name = Literal["unlabelled", "train", "validation", "test"]
 NAMES: tuple[Name, ...] = get_args(Name)
-"""Of duplicates in several splits, the one in the last of these stays: training gives way."""
+"""Of duplicates in several splits, the one in the last of these stays: training gives way.
+
+Unlabelled rows are those of training that have no answer.
+"""
 
 _MILLISECONDS_FROM = 1e11
 _CONFLICTS_SHOWN = 50
@@ -168,6 +171,10 @@ def _gathered(
     order, keys = positions[chosen], keys[chosen]
     starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]][: len(keys)])
     answers = table.answer[order]
+    # A row without an answer contradicts none. The first of a cluster has one if any has.
+    silent = table.side[order] == NAMES.index("unlabelled")
+    firsts = np.repeat(answers[starts], np.diff(starts, append=len(order)))
+    answers = np.where(silent, firsts, answers)
     conflict = np.zeros(len(starts), bool)
     if conflicts and len(starts):
         conflict = np.minimum.reduceat(answers, starts) != np.maximum.reduceat(answers, starts)

@@ -4,7 +4,6 @@ opened = variant.opened("prune/narrow", config)
 return variant.written(opened, kept)
 """
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -137,18 +136,12 @@ def save(name: str, config: PruneConfig, model: Any) -> None:
     folder = candidate.fresh_folder(name)
     model.save_pretrained(folder)
     candidate.copy_tokenizer(paths.candidate(config.parent), folder)
-    data, also = paths.TRAIN, {}
+    data, lessons = paths.TRAIN, {}
     if config.importance is not None:
         data = _scores_folder(config) / SCORES
-        also = {f"importance/{config.importance}": _seconds(_scores_folder(config))}
-    candidate.write(candidate.describe(name, config.parent, config, data, also))
+        lessons = {f"importance/{config.importance}": _scores_folder(config)}
+    candidate.write(candidate.describe(name, config.parent, config, data, lessons))
 
 
 def _scores_folder(config: PruneConfig) -> Path:
     return paths.importance(str(config.importance))
-
-
-def _seconds(folder: Path) -> float:
-    """Machine time that the scores took; 0 where they come without a report."""
-    file = folder / paths.REPORT
-    return float(json.loads(file.read_bytes())["seconds"]) if file.is_file() else 0.0

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tasks.report.words import Fact, flatten, text
 
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test", "unlabelled")
 LENGTHS = ("characters", "prompt_tokens")
 KNOWN_OF_SPLIT = {"file", "sha256", "records", "groups", "labels", "label_shares", *LENGTHS}
 KNOWN_OF_ROWS = {

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from tasks.config import Config
 from tasks.distill.config import DistillConfig
+from tasks.finetune.config import FinetuneConfig
 from tasks.search.config import SearchConfig, Value, owner
 from tasks.workload import MAKERS, StageRef, Workload
 
@@ -106,7 +107,8 @@ def base(workload: Workload, search: SearchConfig) -> Workload:
     content = workload.model_dump(mode="json", by_alias=True)
     for maker in MAKERS:
         content[maker] = {n: v for n, v in content[maker].items() if f"{maker}/{n}" in kept}
-    for lessons, names in _lessons(students).items():
+    tuned = [each for name, each in workload.finetune.items() if f"finetune/{name}" in kept]
+    for lessons, names in _lessons(students, tuned).items():
         content[lessons] = {n: v for n, v in content[lessons].items() if n in names}
     asked = {told["teacher"] for told in content["ask"].values()}
     content["remote"] = {n: v for n, v in content["remote"].items() if n in asked}
@@ -170,7 +172,10 @@ def stages(workload: Workload, name: str) -> list[StageRef]:
     kept = _with_ancestors(workload, {goal})
     students = [student for each, student in workload.distill.items() if f"distill/{each}" in kept]
     kept |= _with_ancestors(workload, _teachers(workload, students))
-    read = _lessons(students)
+    tuned = [
+        each for each_name, each in workload.finetune.items() if f"finetune/{each_name}" in kept
+    ]
+    read = _lessons(students, tuned)
     pruned = (config for each, config in workload.prune.items() if f"prune/{each}" in kept)
     read["importance"] = {config.importance for config in pruned if config.importance}
     return [ref for ref in workload.stages() if _needed(ref, kept, read, name)]
@@ -182,11 +187,14 @@ def _teachers(workload: Workload, students: Iterable[DistillConfig]) -> set[str]
     return found | {each.teacher for each in students if each.teacher}
 
 
-def _lessons(students: Iterable[DistillConfig]) -> dict[str, set[str]]:
-    """Variants of label and ask that students learn from."""
+def _lessons(
+    students: Sequence[DistillConfig], tuned: Iterable[FinetuneConfig]
+) -> dict[str, set[str]]:
+    """Variants of label and ask that are learned from."""
+    asked = {each.answers for each in students} | {each.answers for each in tuned}
     return {
         "label": {each.labels for each in students if each.labels},
-        "ask": {each.answers for each in students if each.answers},
+        "ask": {name for name in asked if name},
     }
 
 
@@ -205,7 +213,7 @@ def _needed(ref: StageRef, kept: set[str], read: dict[str, set[str]], name: str)
 def found(workload: Workload, search: SearchConfig, recipe: Recipe) -> dict[str, Any]:
     """A workload file's content that holds one recipe beside the teacher, and nothing else."""
     content = base(workload, search).model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    for section in ("prune", "label", "distill"):
+    for section in ("finetune", "prune", "label", "distill"):
         for written in content.get(section, {}).values():
             for key in SET_BY_A_RUN:
                 written.pop(key, None)

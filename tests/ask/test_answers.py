@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from transformers import AutoModelForCausalLM
 
 from bentos.generator.prompt import PromptTemplate
@@ -26,7 +27,7 @@ from tasks.metrics.choose import scorer
 from tasks.records import Record
 from tasks.remote_config import RemoteConfig
 from tests.openai_server import OpenAIServer
-from tests.tiny import LABELS, TASK, tiny_data, tiny_model
+from tests.tiny import LABELS, TASK, record, tiny_data, tiny_model
 
 ROWS = 12
 
@@ -227,3 +228,18 @@ def test_a_student_with_another_tokenizer_learns_the_answers(server: OpenAIServe
     folder = paths.candidate("distill/told")
     assert AutoModelForCausalLM.from_pretrained(folder).config.num_hidden_layers == 1
     assert len(tokenize(rows().values(), folder)) == ROWS
+
+
+def test_requests_that_nobody_answered_are_asked_too(server: OpenAIServer) -> None:
+    silent = [record(n).model_copy(update={"reference": ""}) for n in range(100, 104)]
+    records.write(paths.UNLABELLED, silent)
+    report = collect(server, unlabelled=3)
+    assert (report["rows"], report["kept"]) == (ROWS + 3, ROWS + 3)
+    written = records.read(paths.answers("large") / "train.jsonl", Record)
+    told = {row.id: row for row in written}
+    assert [told[row.id].reference for row in silent[:3]] == [LABELS[n % 2] for n in range(3)]
+    assert silent[3].id not in told
+    with pytest.raises(ValidationError, match="unlabelled rows have none"):
+        AskConfig.model_validate(
+            {"teacher": "large", "rows": 1, "unlabelled": 1, "filter": "reference"}
+        )

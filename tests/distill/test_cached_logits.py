@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.models.llama.modeling_llama import LlamaModel
 
-from tasks import logits, paths
+from tasks import logits, paths, records
 from tasks.batches import answer_logits, pad
 from tasks.distill import cached_logits
 from tasks.distill.config import DistillConfig
@@ -17,7 +17,8 @@ from tasks.errors import ModelError
 from tasks.examples import tokenize
 from tasks.label.config import LabelConfig
 from tasks.label.top_logits import label
-from tests.tiny import record, tiny_data, tiny_model
+from tasks.records import Record
+from tests.tiny import LABELS, TASK, record, tiny_data, tiny_model
 
 CONFIG = DistillConfig.model_validate(
     {
@@ -44,7 +45,7 @@ def teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def stored(top_k: int) -> Path:
     folder = paths.labels("teacher")
     config = LabelConfig.model_validate({"teacher": "finetune/lora", "rows": 16, "top_k": top_k})
-    label(folder, config)
+    label(folder, config, TASK)
     return folder
 
 
@@ -150,7 +151,7 @@ def test_a_distilled_student_teaches_the_next(teacher: Path) -> None:
     tiny_model(paths.candidate("prune/middle"), layers=2, seed=1)
     cached_logits.distill("distill/assistant", CONFIG.model_copy(update={"parent": "prune/middle"}))
     told = LabelConfig.model_validate({"teacher": "distill/assistant", "rows": 16, "top_k": 8})
-    label(paths.labels("assistant"), told)
+    label(paths.labels("assistant"), told, TASK)
     last = CONFIG.model_copy(update={"labels": "assistant", "reads": "data/labels/assistant"})
     report = cached_logits.distill("distill/small", last)
     assert report["teacher"] == "distill/assistant"
@@ -167,3 +168,31 @@ def test_student_with_a_shorter_chat_template_reads_fewer_tokens(teacher: Path) 
     (short,), (long,) = tokenize([record(3)], student), tokenize([record(3)], teacher)
     assert len(short.prompt) < len(long.prompt)
     assert short.answer == long.answer
+
+
+def likeliest_labels(folder: Path, rows: list[Record]) -> list[str]:
+    """The label whose first token the model finds likelier."""
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    found = []
+    for row in rows:
+        (example,) = tokenize([row], folder)
+        with torch.inference_mode():
+            scores = model(torch.tensor([example.prompt])).logits[0, -1]
+        answers = [row.model_copy(update={"reference": label}) for label in LABELS]
+        tokens = [example.answer[0] for example in tokenize(answers, folder)]
+        found.append(LABELS[int(scores[tokens].argmax())])
+    return found
+
+
+def test_a_student_learns_requests_that_only_its_teacher_answered(teacher: Path) -> None:
+    silent = [record(n).model_copy(update={"reference": ""}) for n in range(100, 106)]
+    records.write(paths.UNLABELLED, silent)
+    told = {"teacher": "finetune/lora", "rows": 16, "unlabelled": 5, "top_k": 8}
+    folder = paths.labels("teacher")
+    report = label(folder, LabelConfig.model_validate(told), TASK)
+    assert (report["rows"], report["unlabelled_rows"]) == (21, 5)
+    own = records.read(folder / "unlabelled.jsonl", Record)
+    assert [row.id for row in own] == [row.id for row in silent[:5]]
+    assert [row.reference for row in own] == likeliest_labels(teacher, own)
+    (teacher / "model.safetensors").unlink()
+    assert cached_logits.distill("distill/small", CONFIG)["distinct_examples"] == 21

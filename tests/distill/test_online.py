@@ -15,7 +15,7 @@ from tasks.errors import ModelError
 from tasks.examples import tokenize
 from tasks.label.config import LabelConfig
 from tasks.label.top_logits import label
-from tests.tiny import record, tiny_data, tiny_model
+from tests.tiny import TASK, record, tiny_data, tiny_model
 
 COMMON = {
     "from": "prune/small",
@@ -44,7 +44,7 @@ def weights(name: str) -> dict[str, torch.Tensor]:
 def test_online_is_what_stored_logits_of_every_token_are(teacher: Path) -> None:
     vocabulary = AutoModelForCausalLM.from_pretrained(teacher).config.vocab_size
     told = {"teacher": "finetune/lora", "rows": 16, "top_k": vocabulary}
-    label(paths.labels("all"), LabelConfig.model_validate(told))
+    label(paths.labels("all"), LabelConfig.model_validate(told), TASK)
     cached = DistillConfig.model_validate(COMMON | {"labels": "all"})
     first = cached_logits.distill("distill/cached", cached)
     second = online.distill("distill/online", CONFIG)
@@ -192,4 +192,4 @@ def test_labels_for_students_of_another_tokenizer_are_refused_before_the_teacher
     (teacher / "model.safetensors").unlink()
     told = {"teacher": "finetune/lora", "rows": 4, "spelt_by": "fetch/other"}
     with pytest.raises(ModelError, match="learn the teacher's answers as text"):
-        label(paths.labels("all"), LabelConfig.model_validate(told))
+        label(paths.labels("all"), LabelConfig.model_validate(told), TASK)

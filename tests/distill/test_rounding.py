@@ -15,7 +15,7 @@ from tasks.label.config import LabelConfig
 from tasks.label.top_logits import label
 from tasks.quantize import openvino_ir, reference
 from tasks.quantize.config import QuantizeConfig
-from tests.tiny import tiny_data, tiny_model
+from tests.tiny import TASK, tiny_data, tiny_model
 
 GROUP = 16
 
@@ -91,7 +91,7 @@ def test_a_student_that_learned_rounded_loses_less_in_four_bits(
     tiny_model(paths.candidate("prune/small"), layers=1)
     tiny_model(paths.candidate("finetune/lora"), layers=2)
     labelled = LabelConfig.model_validate({"teacher": "finetune/lora", "rows": 16, "top_k": 8})
-    label(paths.labels("teacher"), labelled)
+    label(paths.labels("teacher"), labelled, TASK)
     int4 = QuantizeConfig.model_validate({"from": "distill/a", "bits": 4, "group_size": GROUP})
     told = {"from": "prune/small", "labels": "teacher", "max_steps": 8, "batch": 4}
     told |= {"checkpoints": 2, "validation_rows": 8, "learning_rate": 0.01}

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 from transformers import AutoModelForCausalLM
 
-from tasks import paths
+from tasks import candidate, paths, records
 from tasks.batches import answer_logits, pad
 from tasks.errors import ConfigError
 from tasks.examples import end_token, tokenize
@@ -71,6 +71,22 @@ def test_loss_falls_and_the_output_loads_with_stock_classes(base: Path, kind: st
     parent = json.loads((folder / "candidate.json").read_text())["parent"]
     assert (parent, report["gradient_checkpointing"]) == ("fetch/base", kind == "checkpointed")
     assert report["rows_at_once"] == (1 if kind == "in parts" else 4)
+
+
+def test_answers_from_elsewhere_are_learned_in_place_of_references(base: Path) -> None:
+    told = [record(n).model_copy(update={"reference": "negative"}) for n in range(16)]
+    folder = paths.answers("large")
+    records.write(folder / "train.jsonl", told)
+    records.write_report(folder / "report.json", {"seconds": 3.5, "price": 0.25})
+    paths.TRAIN.unlink()
+    tuned({"answers": "large"})
+    model = AutoModelForCausalLM.from_pretrained(paths.candidate("finetune/tuned")).eval()
+    examples = tokenize([record(number) for number in range(32, 40)], base)
+    negative = tokenize(told[:1], base)[0].answer[0]
+    with torch.inference_mode():
+        said = [int(model(torch.tensor([e.prompt])).logits[0, -1].argmax()) for e in examples]
+    assert set(said) == {negative}
+    assert candidate.spent(paths.candidate("finetune/tuned")).paid == {"ask/large": 0.25}
 
 
 def test_full_fine_tuning_trains_every_weight(base: Path) -> None:

@@ -101,14 +101,16 @@ def test_what_was_spent_once_is_paid_back_by_so_many_requests() -> None:
     config = CONFIG.model_copy(
         update={
             "ledger": LedgerConfig(
-                labels_price=0.82, training_price_per_hour=0.36, requests_per_month=50_000
+                labels_price=0.62, training_price_per_hour=0.36, requests_per_month=50_000
             )
         }
     )
     seconds = {"finetune/lora": 1000.0, "label/lora": 200.0, "distill/small": 600.0}
-    small = evaluation("small", 0.001).model_copy(update={"machine_seconds": seconds})
+    spent = {"machine_seconds": seconds, "paid": {"ask/large": 0.2}}
+    small = evaluation("small", 0.001).model_copy(update=spent)
     found = savings.ledger(TEACHER, small, config)
     assert found.machine_price == pytest.approx(0.18)
+    assert found.labels_price == pytest.approx(0.82)
     assert found.one_time == pytest.approx(1.0)
     assert found.break_even_requests == pytest.approx(1.0 / 0.009 * 1000, abs=1)
     assert found.months_to_break_even == pytest.approx(1.0 / 0.009 / 50, abs=0.01)

@@ -8,6 +8,7 @@ from tasks import paths, records
 from tasks.errors import ConfigError, DataError
 from tasks.prepare import pipeline
 from tasks.prepare.config import Prepare
+from tasks.prepare.split import Name, assign
 from tests.prepare.conftest import TASK, write_raw
 
 CONFIG = Prepare.model_validate(
@@ -33,7 +34,11 @@ def rows(count: int) -> list[dict[str, object]]:
 
 def splits() -> dict[str, list[records.Record]]:
     """What was written."""
-    return {name: records.read(file, records.Record) for name, file in pipeline.FILES.items()}
+    return {name: read(name) for name in pipeline.LABELLED}
+
+
+def read(name: Name) -> list[records.Record]:
+    return records.read(pipeline.FILES[name], records.Record)
 
 
 def test_records_are_rendered_as_serving_does_and_split(checkout: Path) -> None:
@@ -173,3 +178,42 @@ def test_a_section_that_does_not_fit_the_task_is_refused_with_all_differences(
 def test_raw_data_must_have_been_fetched(checkout: Path) -> None:
     with pytest.raises(DataError, match="run the stage fetch@data first"):
         pipeline.run(CONFIG, TASK)
+
+
+def test_rows_without_a_reference_are_kept_for_teachers_where_asked_for(checkout: Path) -> None:
+    silent: list[dict[str, object]] = [
+        {"review": f"Silent {n * 7919} of film {n * 104729}", "rating": (None, "", 0)[n % 3]}
+        for n in range(60)
+    ]
+    write_raw(rows(100) + silent)
+    plain: Any = pipeline.run(CONFIG, TASK)
+    before = splits()
+    assert read("unlabelled") == []
+    assert "unlabelled" not in plain["splits"]
+    assert plain["rows"]["quarantine_reasons"] == {"no rating": 40}
+
+    report: Any = pipeline.run(CONFIG.model_copy(update={"max_unlabelled": 1000}), TASK)
+    assert splits() == before
+    kept = read("unlabelled")
+    # The groups that are for validation and test stay out of it.
+    assert 20 <= len(kept) == report["splits"]["unlabelled"]["records"] <= 40
+    assert all(r.reference == "" and r.fields["text"].startswith("Silent") for r in kept)
+    assert all(assign(r.group, CONFIG.split) == "train" for r in kept)
+    assert "labels" not in report["splits"]["unlabelled"]
+    fate = report["rows"]
+    assert fate["read"] == fate["kept"] + fate["quarantined"] + fate["outside_bins"]
+
+    few: Any = pipeline.run(CONFIG.model_copy(update={"max_unlabelled": 7}), TASK)
+    assert set(map(str, read("unlabelled"))) < set(map(str, kept))
+    assert few["rows"]["over_limit"]["unlabelled"] == len(kept) - 7
+
+
+def test_a_row_without_a_reference_gives_way_to_its_like(checkout: Path) -> None:
+    config = CONFIG.model_copy(update={"max_unlabelled": 1000})
+    twins = [{**row, "rating": None} for row in rows(100)]
+    near = [{**row, "review": f"{row['review']}!", "rating": 0} for row in rows(100)]
+    write_raw(rows(100) + twins + near)
+    report: Any = pipeline.run(config, TASK)
+    assert sum(map(len, splits().values())) == 100
+    assert read("unlabelled") == []
+    assert report["rows"]["duplicates_removed"]["conflicting_labels"] == 0

@@ -211,7 +211,7 @@ def test_report_tells_what_stays(base: Path, method: str) -> None:
     assert report["importance_held"]
     if method == "channels":
         assert len(report["kept_channels"]) == report["after"]["channels"] == 16
-    lineage = candidate.machine_seconds(paths.candidate(f"prune/{method}"))
+    lineage = candidate.spent(paths.candidate(f"prune/{method}")).machine_seconds
     assert "importance/base" in lineage
 
 
