@@ -139,7 +139,9 @@ def test_programs_are_described_and_libraries_are_not(repository: Path) -> None:
 
 @needs_apt
 def test_the_system_stays_as_it_is(repository: Path, tmp_path: Path) -> None:
-    system = [Path("/var/lib/apt/lists"), Path("/var/cache/apt/archives"), Path("/var/lib/dpkg")]
+    looked_at = ("/var/lib/apt/lists", "/var/cache/apt/archives", "/var/lib/dpkg")
+    system = [Path(each) for each in looked_at if Path(each).is_dir()]
+    assert system
     before = [sorted((p.name, p.stat().st_mtime_ns) for p in each.iterdir()) for each in system]
     Apt(tmp_path / "apt", "deb:tree").download("tree")
     after = [sorted((p.name, p.stat().st_mtime_ns) for p in each.iterdir()) for each in system]
