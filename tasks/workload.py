@@ -340,9 +340,10 @@ def _metrics(workload: Workload, file: str) -> Iterator[Problem]:
         if name not in further:
             remedy = f"not a further metric of the task; there are: {_listed(further)}"
             yield Problem(file, f"gate.guards.{name}", name, remedy)
-    if workload.baseline and workload.task.kind != "classification":
-        remedy = "TF-IDF tells classes apart: leave it out of other kinds of tasks"
-        yield Problem(file, "baseline", _listed(workload.baseline), remedy)
+    for name, rival in workload.baseline.items():
+        if (rival.method == "tfidf") != (workload.task.kind == "classification"):
+            remedy = "tfidf tells classes apart; copy and lead are for texts that become texts"
+            yield Problem(file, f"baseline.{name}.method", rival.method, remedy)
 
 
 def _weighed(workload: Workload, file: str) -> Iterator[Problem]:

@@ -37,8 +37,9 @@ def complaints(content: dict[str, Any], root: Path) -> str:
 
 
 @pytest.mark.parametrize("budget", get_args(Budget))
-def test_every_budget_of_the_demo_is_valid(budget: Budget) -> None:
-    assert resolve("sentiment", budget, {}, ROOT).workload.budget == budget
+@pytest.mark.parametrize("name", ["sentiment", "translation", "summarization"])
+def test_every_budget_of_every_workload_is_valid(name: str, budget: Budget) -> None:
+    assert resolve(name, budget, {}, ROOT).workload.budget == budget
 
 
 def test_params_of_the_checkout_are_those_of_the_demo(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ def main(arguments: list[str]) -> None:
     config = read(f"baseline.{name}", BaselineConfig)
     measure = read("evaluate.measure", MeasureConfig)
     task = read("task", Task)
-    from tasks.baseline.tfidf import evaluate
+    from tasks.baseline.rival import evaluate
 
     predictions, report = evaluate(name, config, measure, task)
     folder = paths.evaluation(name)

@@ -25,6 +25,12 @@ def _parsable(text: str) -> str:
     return text
 
 
+def _of_files(text: str) -> str:
+    sources.parse_file(text)
+    return text
+
+
+FileSourceText = Annotated[str, AfterValidator(_of_files)]
 SourceText = Annotated[str, AfterValidator(_parsable)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -40,7 +46,7 @@ class Probe(Config):
 class Weights(Config):
     """One base model."""
 
-    source: SourceText = Field(description=f"{sources.FORMS}.")
+    source: FileSourceText = Field(description=f"{sources.FILE_FORMS}.")
     sha256: Sha256 = Field(
         description="Hash of the file after the last '!', or of a folder's model files."
     )
@@ -51,16 +57,23 @@ class Weights(Config):
     probe: Probe | None = Field(default=None, description="Checked after conversion.")
 
 
+PACKAGES = {"help_pages": 2, "descriptions": 0}
+"""Formats of deb: with the number of packages that they are read from."""
+
+
 class Data(Config):
     """The raw rows."""
 
     source: SourceText = Field(description=f"{sources.FORMS}.")
     sha256: Sha256 = Field(
-        description="Hash of the file after the last '!'; for an hf: data set without '!', of its "
-        "rows as JSON lines with sorted keys (a wrong hash is answered with the right one)."
+        description="Hash of the file after the last '!'; for deb: and an hf: data set without "
+        "'!', of its rows as JSON lines with sorted keys (a wrong hash is answered with the right "
+        "one)."
     )
-    format: Literal["csv", "jsonl", "parquet"] | None = Field(
-        default=None, description="Of a file; none for an hf: data set as a whole."
+    format: Literal["csv", "jsonl", "parquet", "help_pages", "descriptions"] | None = Field(
+        default=None,
+        description="Of a file; none for an hf: data set as a whole. deb: has help_pages (a manual "
+        "in two languages, from two packages) and descriptions (of all packages: deb:*).",
     )
     delimiter: str = Field(default=",", min_length=1, max_length=1, description="csv only.")
     quoting: Literal["minimal", "none"] = Field(
@@ -93,6 +106,15 @@ class Data(Config):
     @model_validator(mode="after")
     def _format_fits_source(self) -> "Data":
         source = sources.parse(self.source)
+        if isinstance(source, sources.DebSource):
+            wanted = PACKAGES.get(str(self.format))
+            if wanted != len(source.packages):
+                raise ValueError(
+                    "format: deb: has help_pages, of two packages, and descriptions, of deb:*"
+                )
+            return self
+        if self.format in PACKAGES:
+            raise ValueError(f"format: {self.format} is for deb:; say csv, jsonl or parquet")
         whole_dataset = isinstance(source, sources.HubSource) and not source.members
         if whole_dataset and self.format is not None:
             raise ValueError("format: leave it out for an hf: data set, or name a file with '!'")

@@ -13,7 +13,7 @@ from tasks import paths, records
 from tasks.errors import DataError, HashMismatchError
 from tasks.fetch import hub, pinned, rows
 from tasks.fetch.config import Data
-from tasks.fetch.sources import HubSource, parse
+from tasks.fetch.sources import DebSource, HubSource, parse
 
 ROW = "_row"
 RECORDS = "records.jsonl"
@@ -31,7 +31,9 @@ def fetch(config: Data, folder: Path = paths.RAW) -> dict[str, object]:
     folder.mkdir(parents=True, exist_ok=True)
     source = parse(config.source)
 
-    if isinstance(source, HubSource) and not source.members:
+    if isinstance(source, DebSource):
+        found, size = rows.of_packages(source, config), None
+    elif isinstance(source, HubSource) and not source.members:
         found, size = rows.of_dataset(source, config), None
     else:
         file = pinned.file(source, config.source, config.sha256, hub.dataset_file)

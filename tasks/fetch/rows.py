@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tasks import paths
 from tasks.errors import DataError, FetchError
+from tasks.fetch import descriptions
 from tasks.fetch.config import Data
-from tasks.fetch.sources import HubSource
+from tasks.fetch.deb import Apt
+from tasks.fetch.sources import DebSource, HubSource
 
 _SHOWN = 500
 _FIELD_LIMIT = 10**7
@@ -55,7 +58,7 @@ def of_file(path: Path, config: Data) -> Iterator[Good | Bad]:
             return _jsonl(path, config)
         case "parquet":
             return _parquet(path)
-        case None:
+        case _:
             raise DataError(f"{config.source}: say format: csv, jsonl or parquet")
 
 
@@ -82,6 +85,26 @@ def of_dataset(source: HubSource, config: Data) -> Iterator[Good | Bad]:
         ) from error
     for number, row in enumerate(rows, start=1):
         yield Good(number, {name: _plain(value) for name, value in row.items()})
+
+
+def of_packages(source: DebSource, config: Data) -> Iterator[Good | Bad]:
+    """Every row that a format of deb: reads.
+
+    Raises:
+        FetchError: no apt here, or no such package.
+    """
+    apt = Apt(paths.scratch("downloads") / "deb", config.source)
+    match config.format:
+        case "help_pages":
+            from tasks.fetch import help_pages  # so that other formats do without lxml
+
+            found = help_pages.rows(*map(apt.download, source.packages))
+        case "descriptions":
+            found = descriptions.rows(apt)
+        case _:
+            raise DataError(f"{config.source}: say format: help_pages or descriptions")
+    for number, row in enumerate(found, start=1):
+        yield Good(number, row)
 
 
 def _csv(path: Path, config: Data) -> Iterator[Good | Bad]:

