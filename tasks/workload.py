@@ -8,7 +8,7 @@ writes params.yaml.
 
 import argparse
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
@@ -42,6 +42,9 @@ Overrides = Mapping[str, object]
 
 MAKERS = ("finetune", "prune", "distill", "quantize")
 """Stages whose variants are candidates made from another candidate."""
+
+VARIANTS = (*MAKERS, "importance", "label", "ask")
+"""Stages whose variants are made because something else needs them."""
 
 
 class StageRef(NamedTuple):
@@ -100,31 +103,65 @@ class Workload(Config):
         Raises:
             CycleError: candidates are made from each other.
         """
-        needs: dict[StageRef, list[StageRef]] = {}
-        for name, parent in self.candidates().items():
-            maker, variant = name.split("/")
-            if parent is not None:
-                needs[StageRef(maker, variant)] = [_maker(parent)]
-        for name, weighed in self.importance.items():
-            needs[StageRef("importance", name)] = [_maker(weighed.of)]
-        for name, pruned in self.prune.items():
-            if pruned.importance is not None:
-                needs[StageRef("prune", name)].append(StageRef("importance", pruned.importance))
-        for name, labels in self.label.items():
-            needs[StageRef("label", name)] = [_maker(labels.teacher)]
-        for name in self.ask:
-            needs[StageRef("ask", name)] = [StageRef("prepare")]
-        for name, student in self.distill.items():
-            needs[StageRef("distill", name)].append(_lessons(student))
-        for name, tuned in self.finetune.items():
-            if tuned.answers is not None:
-                needs[StageRef("finetune", name)].append(StageRef("ask", tuned.answers))
         start = [StageRef("fetch", "weights"), StageRef("fetch", "data"), StageRef("prepare")]
-        made = [ref for ref in TopologicalSorter(needs).static_order() if ref not in start]
+        made = [ref for ref in TopologicalSorter(self._needs()).static_order() if ref not in start]
         judged = [StageRef("baseline", name) for name in self.baseline]
         judged += [StageRef("remote", name) for name in self.remote]
         judged += [StageRef("evaluate", name) for name in self.evaluate.candidates]
         return start + made + judged + [StageRef(name) for name in ("gate", "report", "package")]
+
+    def needed(self, goals: Iterable[StageRef]) -> set[StageRef]:
+        """The goals, and all that they are made from; of a sound workload."""
+        needs, found, waiting = self._needs(), set[StageRef](), list(goals)
+        for name, entry in self.evaluate.candidates.items():
+            needs[StageRef("evaluate", name)] = [maker(entry.candidate)]
+        while waiting:
+            ref = waiting.pop()
+            if ref not in found:
+                found.add(ref)
+                waiting += needs.get(ref, [])
+        return found
+
+    def without_search(self) -> "Workload":
+        """The workload that a release runs: no variants that only a search would try."""
+        evaluated = (StageRef("evaluate", name) for name in self.evaluate.candidates)
+        levers = map(maker, self.levers())
+        spared = self.needed(levers) - self.needed(evaluated)
+        return self.only({*self._needs()} - spared).model_copy(update={"search": None})
+
+    def only(self, refs: Container[StageRef]) -> "Workload":
+        """The workload without the variants that are not among `refs`."""
+        left = {
+            section: {
+                name: config
+                for name, config in getattr(self, section).items()
+                if StageRef(section, name) in refs
+            }
+            for section in VARIANTS
+        }
+        return self.model_copy(update=left)
+
+    def _needs(self) -> dict[StageRef, list[StageRef]]:
+        """Of every stage that makes something, the stages whose outputs it reads."""
+        needs: dict[StageRef, list[StageRef]] = {}
+        for name, parent in self.candidates().items():
+            if parent is not None:
+                needs[maker(name)] = [maker(parent)]
+        for name, weighed in self.importance.items():
+            needs[StageRef("importance", name)] = [maker(weighed.of)]
+        for name, pruned in self.prune.items():
+            if pruned.importance is not None:
+                needs[StageRef("prune", name)].append(StageRef("importance", pruned.importance))
+        for name, labels in self.label.items():
+            needs[StageRef("label", name)] = [maker(labels.teacher)]
+        for name in self.ask:
+            needs[StageRef("ask", name)] = [StageRef("prepare")]
+        for name, student in self.distill.items():
+            needs[StageRef("distill", name)].append(lesson(student))
+        for name, tuned in self.finetune.items():
+            if tuned.answers is not None:
+                needs[StageRef("finetune", name)].append(StageRef("ask", tuned.answers))
+        return needs
 
 
 class Resolved(NamedTuple):
@@ -135,12 +172,12 @@ class Resolved(NamedTuple):
     @property
     def stages(self) -> list[StageRef]:
         """Every stage in an order that works."""
-        return self.workload.stages()
+        return self.workload.without_search().stages()
 
     def write(self, file: Path = paths.PARAMS) -> None:
         """Write params.yaml."""
-        # No stage reads what a search may try.
-        content = self.workload.model_dump(mode="json", by_alias=True, exclude={"search"})
+        told = self.workload.without_search()
+        content = told.model_dump(mode="json", by_alias=True, exclude={"search"})
         head = "# Made by `python -m tasks.workload`: edit workloads/*.yaml, not this file.\n"
         file.write_text(head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
@@ -505,20 +542,21 @@ def _speller(workload: Workload, candidate: str) -> str:
     return candidate
 
 
-def _lessons(student: DistillConfig) -> StageRef:
+def lesson(student: DistillConfig) -> StageRef:
     """The stage that makes what a student learns from."""
     if student.labels is not None:
         return StageRef("label", student.labels)
     if student.answers is not None:
         return StageRef("ask", student.answers)
-    return _maker(str(student.teacher))
+    return maker(str(student.teacher))
 
 
 def _listed(known: Iterable[str]) -> str:
     return ", ".join(sorted(known)) or "none"
 
 
-def _maker(candidate: str) -> StageRef:
+def maker(candidate: str) -> StageRef:
+    """The stage that makes a candidate."""
     name, variant = candidate.split("/")
     return StageRef("fetch", "weights") if name == "fetch" else StageRef(name, variant)
 

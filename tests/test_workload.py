@@ -290,6 +290,7 @@ def narrow(content: dict[str, Any], **scores: object) -> dict[str, Any]:
 def test_parts_are_weighed_between_what_they_are_of_and_what_is_pruned(
     content: dict[str, Any], tmp_path: Path
 ) -> None:
+    del content["search"]
     stages = resolve("mine", "quick", {}, saved(narrow(content), tmp_path)).stages
     order = [stage.target for stage in stages]
     places = [order.index(e) for e in ("finetune@lora", "importance@lora", "prune@narrow")]
@@ -333,6 +334,34 @@ def test_four_bits_are_rounded_as_their_student_learned_to_be(
     assert "quantize.small-int8.corrections = awq: distill/small learned" in told
     made |= {"group_size": 32, "corrections": []}
     resolve("mine", "quick", {}, saved(content, tmp_path))
+
+
+def test_what_only_a_search_would_try_is_not_made_by_a_release(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    content["importance"] = {"deep": {"of": "prune/deep"}, "own": {"of": "finetune/lora"}}
+    content["prune"] |= {
+        "deep": {"from": "finetune/lora", "method": "depth", "keep_layers": 9, "blocks": "ends"},
+        "narrow": {
+            "from": "prune/deep",
+            "importance": "deep",
+            "method": "neurons",
+            "keep_neurons": 512,
+        },
+    }
+    content["search"] = {
+        "chains": [["prune/depth16", "prune/narrow", "distill/small", "quantize/small-int8"]]
+    }
+    found = resolve("mine", "quick", {}, saved(content, tmp_path))
+    targets = {ref.target for ref in found.stages}
+    # A lever that a candidate is made of is made; so is what no lever needs.
+    assert {"prune@depth16", "distill@small", "importance@own"} <= targets
+    assert not {"prune@deep", "prune@narrow", "importance@deep"} & targets
+    found.write(tmp_path / "params.yaml")
+    written = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    assert set(written["prune"]) == {"depth16", "small"}
+    assert set(written["importance"]) == {"own"}
+    assert set(found.workload.prune) == {"depth16", "small", "deep", "narrow"}
 
 
 def test_labels_of_data_and_task_must_agree(content: dict[str, Any], tmp_path: Path) -> None:

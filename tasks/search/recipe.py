@@ -10,23 +10,21 @@ with: DVC has it already.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 from pydantic import Field
 
 from tasks.config import Config
-from tasks.distill.config import DistillConfig
-from tasks.finetune.config import FinetuneConfig
 from tasks.search.config import SearchConfig, Value, owner
-from tasks.workload import MAKERS, StageRef, Workload
+from tasks.workload import StageRef, Workload, lesson, maker
 
 DIGITS = 8
 """Of a variant's hash: enough for millions of recipes."""
 
-SEPARATE = ("package", "report", "gate", "baseline", "remote")
-"""Stages that a search does not run."""
+FIRST = ("fetch", "prepare")
+"""Stages that every recipe begins with."""
 
 SET_BY_A_RUN = ("reads", "spelt_by")
 """Settings that nobody writes."""
@@ -96,24 +94,17 @@ def base(workload: Workload, search: SearchConfig) -> Workload:
     """
     teacher = workload.evaluate.candidates[workload.gate.teacher]
     teacher = teacher.model_copy(update={"rows": search.rows})
-    students = [
-        student
-        for name, student in workload.distill.items()
-        if any(f"distill/{name}" in chain for chain in search.chains)
-    ]
-    kept = _with_ancestors(
-        workload, {teacher.candidate, *_origins(workload, search), *_teachers(workload, students)}
+    students = (
+        workload.distill[lever.split("/")[1]]
+        for lever in dict.fromkeys(lever for chain in search.chains for lever in chain)
+        if lever.startswith("distill/")
     )
-    content = workload.model_dump(mode="json", by_alias=True)
-    for maker in MAKERS:
-        content[maker] = {n: v for n, v in content[maker].items() if f"{maker}/{n}" in kept}
-    tuned = [each for name, each in workload.finetune.items() if f"finetune/{name}" in kept]
-    for lessons, names in _lessons(students, tuned).items():
-        content[lessons] = {n: v for n, v in content[lessons].items() if n in names}
-    asked = {told["teacher"] for told in content["ask"].values()}
+    origins = (_parent(workload, chain[0]) for chain in search.chains)
+    goals = [maker(teacher.candidate), *map(maker, origins), *map(lesson, students)]
+    kept = workload.only(workload.needed(goals))
+    content = kept.model_dump(mode="json", by_alias=True)
+    asked = {told.teacher for told in kept.ask.values()}
     content["remote"] = {n: v for n, v in content["remote"].items() if n in asked}
-    weighed = {told["importance"] for told in content["prune"].values()}
-    content["importance"] = {n: v for n, v in content["importance"].items() if n in weighed}
     content["evaluate"]["candidates"] = {workload.gate.teacher: teacher.model_dump(mode="json")}
     content |= {"baseline": {}, "search": None}
     content["gate"] |= {"cost_references": [], "champion": None}
@@ -168,46 +159,8 @@ def _weigh(
 
 def stages(workload: Workload, name: str) -> list[StageRef]:
     """The stages that lead to one evaluated candidate, in an order that works."""
-    goal = workload.evaluate.candidates[name].candidate
-    kept = _with_ancestors(workload, {goal})
-    students = [student for each, student in workload.distill.items() if f"distill/{each}" in kept]
-    kept |= _with_ancestors(workload, _teachers(workload, students))
-    tuned = [
-        each for each_name, each in workload.finetune.items() if f"finetune/{each_name}" in kept
-    ]
-    read = _lessons(students, tuned)
-    pruned = (config for each, config in workload.prune.items() if f"prune/{each}" in kept)
-    read["importance"] = {config.importance for config in pruned if config.importance}
-    return [ref for ref in workload.stages() if _needed(ref, kept, read, name)]
-
-
-def _teachers(workload: Workload, students: Iterable[DistillConfig]) -> set[str]:
-    """Candidates whose logits students learn."""
-    found = {workload.label[each.labels].teacher for each in students if each.labels}
-    return found | {each.teacher for each in students if each.teacher}
-
-
-def _lessons(
-    students: Sequence[DistillConfig], tuned: Iterable[FinetuneConfig]
-) -> dict[str, set[str]]:
-    """Variants of label and ask that are learned from."""
-    asked = {each.answers for each in students} | {each.answers for each in tuned}
-    return {
-        "label": {each.labels for each in students if each.labels},
-        "ask": {name for name in asked if name},
-    }
-
-
-def _needed(ref: StageRef, kept: set[str], read: dict[str, set[str]], name: str) -> bool:
-    match ref.stage:
-        case "fetch" | "prepare":
-            return True
-        case "label" | "ask" | "importance":
-            return ref.variant in read[ref.stage]
-        case "evaluate":
-            return ref.variant == name
-        case _:
-            return ref.stage not in SEPARATE and f"{ref.stage}/{ref.variant}" in kept
+    needed = workload.needed([StageRef("evaluate", name)])
+    return [ref for ref in workload.stages() if ref in needed or ref.stage in FIRST]
 
 
 def found(workload: Workload, search: SearchConfig, recipe: Recipe) -> dict[str, Any]:
@@ -246,26 +199,11 @@ def _origin(workload: Workload, search: SearchConfig, recipe: Recipe) -> str:
     raise ValueError(f"{recipe}: in no chain of the search")
 
 
-def _origins(workload: Workload, search: SearchConfig) -> set[str]:
-    return {_parent(workload, chain[0]) for chain in search.chains}
-
-
 def _parent(workload: Workload, lever: str) -> str:
     parent = workload.candidates()[lever]
     if parent is None:
         raise ValueError(f"{lever}: made from nothing")
     return parent
-
-
-def _with_ancestors(workload: Workload, goals: set[str]) -> set[str]:
-    parents, found = workload.candidates(), set[str]()
-    waiting: list[str | None] = list(goals)
-    while waiting:
-        name = waiting.pop()
-        if name is not None and name not in found:
-            found.add(name)
-            waiting.append(parents[name])
-    return found
 
 
 def _settings(workload: Workload, lever: str, values: Mapping[str, Value]) -> dict[str, Any]:

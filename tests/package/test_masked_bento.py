@@ -10,7 +10,7 @@ import yaml
 
 from tasks import paths, records
 from tasks.baseline.config import BaselineConfig
-from tasks.baseline.tfidf import evaluate
+from tasks.baseline.rival import evaluate
 from tasks.finetune import lora
 from tasks.finetune.config import FinetuneConfig
 from tasks.measure import MeasureConfig

@@ -113,6 +113,7 @@ def test_every_lever_is_tried_alone_in_all_its_strengths() -> None:
     alone = recipes.alone(search())
     assert {lever: len(found) for lever, found in alone.items()} == {
         "prune/depth16": 3,
+        "prune/narrow": 2,
         "distill/small": 1,
         "prune/small": 2,
         "quantize/small-int8": 2,
