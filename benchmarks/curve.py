@@ -127,6 +127,7 @@ def _point(root: Path, table: candidates_table.Table, layers: int) -> dict[str, 
         "layers": layers,
         "accuracy": row.quality.model_dump(),
         "difference": intervals.paired_difference(gains, losses, len(ours))._asdict(),
+        "cost_per_1000": row.cost.model_dump(),
         "times_cheaper": row.times_cheaper,
     }
 
