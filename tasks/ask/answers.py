@@ -20,7 +20,7 @@ from tasks.ask.choose import Choice, choose
 from tasks.ask.config import AskConfig
 from tasks.ask.purse import Purse
 from tasks.config import Task
-from tasks.errors import DataError
+from tasks.errors import DataError, StillhouseError
 from tasks.metrics.choose import scorer
 from tasks.progress import Progress
 from tasks.records import Record
@@ -106,10 +106,18 @@ async def _ask_all(
         bodies = [_samples(config, remote, row, task) for row in rows]
         paid = (kept for row in bodies for body in row if (kept := model.kept(body)))
         purse = Purse(config.max_cost, sum(_price(remote, kept) for kept in paid))
+        broken = list[StillhouseError]()
 
         async def one(body: dict[str, Any]) -> Kept | str:
             async with free:
-                answer = await _bought(model, body, remote, purse)
+                # What is under way when one fails is paid already: it is awaited and kept.
+                if broken:
+                    return "not asked"
+                try:
+                    answer = await _bought(model, body, remote, purse)
+                except StillhouseError as error:
+                    broken.append(error)
+                    return "not asked"
             progress.advance(1, f"spent {purse.spent:.4g}")
             return answer
 
@@ -119,7 +127,10 @@ async def _ask_all(
             answers = [each for each in found if isinstance(each, Kept)]
             return Asked(answers, lacks[0] if lacks else None)
 
-        return await asyncio.gather(*map(row, bodies))
+        asked = await asyncio.gather(*map(row, bodies))
+        if broken:
+            raise broken[0]
+        return asked
 
 
 async def _bought(
@@ -132,12 +143,14 @@ async def _bought(
     most = _most(body, remote)
     if not await purse.reserve(most):
         return "over max_cost"
+    price = 0.0
     try:
         answer = await model.answer(body)
+        price = _price(remote, answer)
     except RefusedError:
-        await purse.settle(most, 0.0)
         return "refused"
-    await purse.settle(most, _price(remote, answer))
+    finally:
+        await purse.settle(most, price)
     return answer
 
 
