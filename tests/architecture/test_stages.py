@@ -1,8 +1,13 @@
 """One stage, one folder, one name: package under tasks/, key in dvc.yaml, section of parameters."""
 
+import re
 from pathlib import Path
+from typing import get_args
 
 import yaml
+
+from tasks.evaluate.config import EvaluateConfig
+from tasks.workload import Workload
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +38,21 @@ def test_every_stage_depends_on_its_own_code() -> None:
         assert isinstance(body, dict)
         deps = [str(dep) for dep in body["deps"]]
         assert any(dep.startswith(f"tasks/{name}") for dep in deps), name
+
+
+def test_every_setting_that_a_stage_depends_on_exists() -> None:
+    """DVC finds a misnamed one only when a run comes to that stage."""
+    checked = set()
+    for name, stage in stages().items():
+        fields = set(re.findall(r"\$\{item\.(\w+)\}", str(stage.get("do"))))
+        if fields:
+            section = EvaluateConfig if name == "evaluate" else Workload
+            key = "candidates" if name == "evaluate" else name
+            config = get_args(section.model_fields[key].annotation)[1]
+            known = {field.alias or named for named, field in config.model_fields.items()}
+            assert fields <= known, name
+            checked.add(name)
+    assert {"finetune", "prune", "quantize", "distill", "label", "ask", "evaluate"} <= checked
 
 
 def test_artefact_folders_hold_no_code() -> None:
