@@ -62,8 +62,12 @@ class House:
         Raises:
             StillhouseError: it has not ended after so many seconds.
         """
-        until(lambda: self._run(run)["state"]["type"] in FINAL, seconds, f"run {run}")
+        until(lambda: self.state_of(run) in FINAL, seconds, f"run {run}")
         return self._run(run)
+
+    def state_of(self, run: str) -> str:
+        """RUNNING, COMPLETED, FAILED, and whatever else the server knows."""
+        return str(self._run(run)["state"]["type"])
 
     def worktree(self, run: str) -> Path:
         """Where a release works."""

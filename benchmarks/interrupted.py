@@ -60,12 +60,13 @@ def _ended(house: House, run: str) -> dict[str, Any]:
         "state": state["type"],
         "message": state["message"],
         "verdict": json.loads(gate.read_text())["verdict"] if gate.exists() else None,
-        "starts_of_stages": dict(_ran(house, run)),
+        "starts_of_stages": dict(ran(house, run)),
         "checkout_changed": house.changes(),
     }
 
 
-def _ran(house: House, run: str) -> Counter[str]:
+def ran(house: House, run: str) -> Counter[str]:
+    """How often each stage of a run was started, by the logs."""
     logs = (house.state / "logs" / run).glob("*.log")
     return Counter(name for log in logs for name in RAN.findall(log.read_text(errors="replace")))
 
@@ -75,7 +76,7 @@ def _killed(house: House) -> dict[str, Any]:
     _in_stage(house, run, "finetune@lora").kill()
     print("killed: the process of finetune@lora", flush=True)
 
-    until(lambda: _ran(house, run)["label@lora"], RUN_SECONDS, "stage label@lora")
+    until(lambda: ran(house, run)["label@lora"], RUN_SECONDS, "stage label@lora")
     _kill(house, "worker")
     _kill(house, f"run-{run}")
     print("killed: worker and run, in label@lora", flush=True)
@@ -90,7 +91,7 @@ def _killed(house: House) -> dict[str, Any]:
 
 def _in_stage(house: House, run: str, target: str) -> psutil.Process:
     """Wait until a stage is at work; returns its process."""
-    until(lambda: _ran(house, run)[target], RUN_SECONDS, f"stage {target}")
+    until(lambda: ran(house, run)[target], RUN_SECONDS, f"stage {target}")
     time.sleep(SECONDS_INTO_A_STAGE)
     name, _, variant = target.partition("@")
     for process in psutil.process_iter(["cmdline", "cwd"]):
