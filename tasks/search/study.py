@@ -134,14 +134,19 @@ class Study:
         return None
 
     def _full(self, told: Sequence[Told]) -> Turn | None:
-        known = [each.turn.recipe for each in told]
+        done = [each.turn.recipe for each in told if each.turn.phase == "full"]
         for recipe in self._finalists(told):
-            if recipe not in known:
+            if recipe not in done:
                 return self._begin(self._study.ask(), "full", recipe)
         return None
 
     def _finalists(self, told: Sequence[Told]) -> list[Recipe]:
-        """The best of the brief looks, frontier by frontier, now in full."""
+        """The best of the brief looks, frontier by frontier, now in full.
+
+        What was tried as it stands already, alone or because no lever of it has a brief setting,
+        takes no finalist's place.
+        """
+        known = [each.turn.recipe for each in told if each.turn.phase != "full"]
         looked = [
             (each.turn.recipe, each.point)
             for each in told
@@ -149,7 +154,7 @@ class Study:
         ]
         order = frontier.ranked([point for _, point in looked])
         whole = [in_full(looked[position][0], self._config) for position in order]
-        return unique(whole)[: self._config.finalists]
+        return [each for each in unique(whole) if each not in known][: self._config.finalists]
 
     def _begin(self, trial: Trial, phase: Phase, recipe: Recipe, lever: str | None = None) -> Turn:
         trial.set_user_attr(SECONDS, 0.0)

@@ -55,6 +55,18 @@ def test_levers_come_alone_then_briefly_together_then_the_best_in_full(tmp_path:
     assert all(known.count(recipe) == 1 for recipe in known)
 
 
+def test_a_lever_that_was_tried_alone_takes_no_place_of_a_finalist(tmp_path: Path) -> None:
+    told = CONFIG.model_dump() | {"values": {}, "idle": {}, "trials": 2, "finalists": 1}
+    study = Study(tmp_path / "log", SearchConfig.model_validate(told))
+    turns = []
+    while (turn := study.next()) is not None:
+        # The student that is not pruned is the best of the brief looks, and was tried alone.
+        study.tell(turn, Point(0.5 if "prune/depth" in turn.recipe.levers else 0.9, 1.0), 10.0)
+        turns.append(turn)
+    levers = [turn.recipe.levers for turn in turns if turn.phase == "full"]
+    assert levers == [("prune/depth", "distill/small", "quantize/small")]
+
+
 def test_a_search_that_was_ended_goes_on_as_it_would_have(tmp_path: Path) -> None:
     whole = finish(Study(tmp_path / "whole", CONFIG))
     for ended_after in range(1, len(whole), 3):
