@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
+from prefect.client.orchestration import SyncPrefectClient
 
 from tasks.errors import StillhouseError
 
@@ -49,12 +51,16 @@ class House:
         )
 
     def start(self, flow: str, **parameters: object) -> str:
-        """Ask the server for a run, as the UI's form does; returns its id."""
-        address = f"{self._api}/deployments/name/{flow}/{flow}"
-        deployment = httpx.get(address, timeout=60).raise_for_status().json()["id"]
-        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
-        address = f"{self._api}/deployments/{deployment}/create_flow_run"
-        return str(httpx.post(address, json=body, timeout=60).raise_for_status().json()["id"])
+        """Ask the server for a run, as the UI's form does; returns its id.
+
+        Prefect's client asks again where the database is busy, and its key makes that the same run.
+        """
+        with SyncPrefectClient(self._api) as client:
+            deployment = client.read_deployment_by_name(f"{flow}/{flow}")
+            run = client.create_flow_run_from_deployment(
+                deployment.id, parameters=parameters, idempotency_key=uuid4().hex
+            )
+        return str(run.id)
 
     def finished(self, run: str, seconds: float = RUN_SECONDS) -> dict[str, Any]:
         """Wait for a run's end; what the server says of it.
