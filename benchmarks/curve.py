@@ -2,12 +2,13 @@
 
     make install && .venv/bin/python -m benchmarks.curve
 
-releases the workload sentiment (real weights and data) in a clone of this checkout, with a chain of
-students: each is cut from the one before, learns the same teacher's stored logits, loses the
-vocabulary that the workload does not use, and is served in int8. The gate asks for a tenth of the
-teacher's price at a loss of at most two points, and tests one candidate on the locked rows; the
-curve is of the validation rows. Budget: an hour on 2 cores. Writes benchmarks/results/curve.json
-and curve.png.
+releases the workload sentiment (real weights and data) in a clone of this checkout, with several
+students. The largest learns the teacher's stored logits, as the workload has it; it is the
+assistant of all others, which are cut from it and learn its answers and its hidden states. Each
+loses the vocabulary that the workload does not use, and is served in int8. The gate asks for a
+tenth of the teacher's price at a loss of at most two points, and tests one candidate on the locked
+rows; the curve is of the validation rows. Budget: an hour on 2 cores. Writes
+benchmarks/results/curve.json and curve.png.
 """
 
 import json
@@ -30,8 +31,19 @@ from tasks.records import Prediction
 RESULT = RESULTS / "curve.json"
 WORKLOAD = "sentiment-curve"
 TEACHER = "teacher"
-LAYERS = (16, 12, 10, 8, 6, 4, 3, 2)
-STEPS = 500
+LAYERS = (16, 10, 5, 2)
+"""Blocks of the students, the assistant's first."""
+
+ASSISTANT_STEPS = 500
+FROM_ASSISTANT = {
+    "method": "online",
+    "teacher": f"distill/small{LAYERS[0]}",
+    "hidden_weight": 1.0,
+    "max_steps": 1500,
+    "learning_rate": 2e-4,
+}
+"""How the others learn. They read what their assistant reads: hidden states are compared."""
+
 TENTH, POINTS = 0.1, 0.02
 """What the gate asks: share of the teacher's price, and the loss that is allowed."""
 
@@ -40,7 +52,7 @@ ROWS = {"label.lora.rows": 6000, "prepare.max_validation": 900, "prepare.max_tes
 
 
 def main(arguments: list[str]) -> None:
-    """Release the chain and keep its curve; takes no arguments."""
+    """Release the students and keep their curve; takes no arguments."""
     if arguments:
         raise StillhouseError("usage: python -m benchmarks.curve (it takes no arguments)")
     with (
@@ -56,11 +68,13 @@ def main(arguments: list[str]) -> None:
 
 
 def workload(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The workload file of sentiment with a chain of students in place of its one."""
-    student = content["distill"]["small"] | {"max_steps": STEPS}
+    """The workload file of sentiment with several students in place of its one."""
+    assistant = content["distill"]["small"] | {"max_steps": ASSISTANT_STEPS}
+    spared = ("labels", "chat_template")
+    student = {k: v for k, v in assistant.items() if k not in spared} | FROM_ASSISTANT
     made: dict[str, Any] = {"prune": {}, "distill": {}, "quantize": {}}
     candidates = {}
-    parent = "finetune/lora"
+    parent, lessons = "finetune/lora", assistant
     for layers in LAYERS:
         made["prune"][f"depth{layers}"] = {
             "from": parent,
@@ -68,10 +82,10 @@ def workload(content: Mapping[str, Any]) -> dict[str, Any]:
             "keep_layers": layers,
             "blocks": "ends",
         }
-        made["distill"][f"small{layers}"] = student | {"from": f"prune/depth{layers}"}
-        parent = f"distill/small{layers}"
+        made["distill"][f"small{layers}"] = lessons | {"from": f"prune/depth{layers}"}
+        parent, lessons = f"distill/small{LAYERS[0]}", student
         made["prune"][f"words{layers}"] = {
-            "from": parent,
+            "from": f"distill/small{layers}",
             "method": "vocabulary",
             "keep_tokens": 12288,
         }
