@@ -173,6 +173,7 @@ def variants(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             f"heads-{percent}": scored | {"method": "heads", "keep_groups": groups},
             f"channels-{percent}": scored | {"method": "channels", "keep_channels": channels},
             f"combined-{percent}": scored | {"method": "combined", "to_parameters": kept},
+            f"latency-{percent}": scored | {"method": "combined", "to_latency": kept},
             f"vocabulary-{percent}": {
                 "from": TEACHER,
                 "method": "vocabulary",

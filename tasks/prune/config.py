@@ -3,6 +3,7 @@
 depth16: {from: finetune/lora, method: depth, keep_layers: 16, blocks: ends}
 narrow: {from: finetune/lora, importance: lora, method: neurons, keep_neurons: 768}
 half: {from: finetune/lora, importance: lora, method: combined, to_parameters: 0.5}
+quick: {from: finetune/lora, importance: lora, method: combined, to_latency: 0.5}
 small: {from: distill/small, method: vocabulary, keep_tokens: 16384}
 """
 
@@ -25,13 +26,13 @@ NO_GAIN = (
 """Why sparsity is refused, and what to do."""
 
 AMOUNTS = {
-    "depth": "keep_layers",
-    "neurons": "keep_neurons",
-    "heads": "keep_groups",
-    "channels": "keep_channels",
-    "combined": "to_parameters",
+    "depth": ("keep_layers",),
+    "neurons": ("keep_neurons",),
+    "heads": ("keep_groups",),
+    "channels": ("keep_channels",),
+    "combined": ("to_parameters", "to_latency"),
 }
-"""The field that says how much of a model stays, by method; vocabulary has a default."""
+"""Fields of which one says how much of a model stays, by method; vocabulary has a default."""
 
 ONLY = {
     "keep_tokens": ("vocabulary",),
@@ -49,7 +50,7 @@ class PruneConfig(Config):
     method: Method = Field(
         description="What goes. depth: whole blocks. neurons: of the MLP. heads: of attention, in "
         "whole key/value groups. channels: of the residual stream. combined: all of these, to a "
-        "number of parameters. vocabulary: tokens that the workload never uses."
+        "number of parameters or a latency. vocabulary: tokens that the workload never uses."
     )
     importance: VariantName | None = Field(
         default=None, description="Variant of importance that tells what can be spared."
@@ -75,6 +76,13 @@ class PruneConfig(Config):
         gt=0,
         description="combined: parameters that may stay, embeddings too: a share of the parent's "
         "below 1, else their number.",
+    )
+    to_latency: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="combined: time that a forward pass may take, as a share of the parent's. It "
+        "is measured where the stage runs, so another machine may choose another shape.",
     )
     keep_tokens: int = Field(
         default=16384,
@@ -111,12 +119,13 @@ class PruneConfig(Config):
 
     @model_validator(mode="after")
     def _fits_its_method(self) -> "PruneConfig":
-        for method, field in AMOUNTS.items():
-            given = getattr(self, field) is not None
-            if method == self.method and not given:
-                raise ValueError(f"method {method} needs {field}: how much stays")
+        for method, fields in AMOUNTS.items():
+            given = [field for field in fields if getattr(self, field) is not None]
+            if method == self.method and len(given) != 1:
+                one = " or ".join(fields)
+                raise ValueError(f"method {method} needs {one}: how much stays")
             if method != self.method and given:
-                raise ValueError(f"{field} is for method {method}: leave it out")
+                raise ValueError(f"{given[0]} is for method {method}: leave it out")
         for field, methods in ONLY.items():
             default = type(self).model_fields[field].default
             if self.method not in methods and getattr(self, field) != default:

@@ -11,6 +11,7 @@ the norms' weights and eps are scaled. There is one eps for all norms in config.
 into a norm over a head, as Qwen 3 has, is scaled by sqrt(H / K) too: that norm then takes it back.
 """
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -115,10 +116,15 @@ def keep_blocks(model: Any, kept: list[int]) -> None:
     model.model.layers = nn.ModuleList(model.model.layers[block] for block in kept)
     for position, block in enumerate(model.model.layers):
         block.self_attn.layer_idx = position
-    model.config.num_hidden_layers = len(kept)
-    kinds = getattr(model.config, "layer_types", None)
-    if kinds is not None:
-        model.config.layer_types = [kinds[block] for block in kept]
+    _shorten(model.config, kept)
+
+
+def resized(model: Any, wanted: Sizes) -> Any:
+    """What config.json says once `model` is cut to `wanted`, its norms aside."""
+    config = copy.deepcopy(model.config)
+    _shorten(config, list(range(wanted.blocks)))
+    _narrow(config, model.model.layers[0].self_attn, wanted)
+    return config
 
 
 def heads(model: Any, wanted: Sizes) -> int:
@@ -220,12 +226,22 @@ def _cut_embeddings(model: Any, channels: Tensor) -> None:
 
 
 def _tell_config(model: Any, kept: Kept, ratio: float) -> None:
-    config, attention = model.config, model.model.layers[0].self_attn
-    groups = len(kept.groups[0])
+    first = (len(kept.neurons[0]), len(kept.groups[0]), len(kept.channels))
+    _narrow(model.config, model.model.layers[0].self_attn, Sizes(len(kept.blocks), *first))
+    model.config.rms_norm_eps *= ratio
+
+
+def _shorten(config: Any, kept: list[int]) -> None:
+    config.num_hidden_layers = len(kept)
+    kinds = getattr(config, "layer_types", None)
+    if kinds is not None:
+        config.layer_types = [kinds[block] for block in kept]
+
+
+def _narrow(config: Any, attention: Any, wanted: Sizes) -> None:
     # Loaders would otherwise divide the new width by the new number of heads.
     config.head_dim = attention.head_dim
-    config.num_key_value_heads = groups
-    config.num_attention_heads = groups * attention.num_key_value_groups
-    config.intermediate_size = len(kept.neurons[0])
-    config.hidden_size = len(kept.channels)
-    config.rms_norm_eps *= ratio
+    config.num_key_value_heads = wanted.groups
+    config.num_attention_heads = wanted.groups * attention.num_key_value_groups
+    config.intermediate_size = wanted.neurons
+    config.hidden_size = wanted.channels

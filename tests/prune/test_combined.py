@@ -1,4 +1,4 @@
-"""Depth and width to a number of parameters, on a tiny model."""
+"""Depth and width to a number of parameters or a latency, on a tiny model."""
 
 from itertools import product
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from tasks import importance_scores, paths
-from tasks.prune import ranking, surgery
+from tasks.errors import ConfigError
+from tasks.prune import latency, ranking, surgery
 from tasks.prune.surgery import Sizes
 from tests.prune.scored import CHANNELS, GROUPS, LAYERS, NEURONS, pruned, scored_base
 
@@ -69,3 +70,35 @@ def test_no_other_shape_that_fits_loses_less_where_it_loses_most(base: Path) -> 
     )
     best = max(held(shape) for shape in shapes if count(shape) <= limit)
     assert held(Sizes(**report["after"])) == pytest.approx(best)
+
+
+def test_the_largest_shape_that_is_fast_enough_is_taken(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time is known here: it is that of the blocks' neurons."""
+
+    def share(_: object, wanted: Sizes) -> float:
+        return wanted.blocks * wanted.neurons / (LAYERS * NEURONS)
+
+    monkeypatch.setattr(latency, "share", share)
+    report = pruned("combined", to_latency=0.5, step=4)
+    assert 0.4 < report["latency_share"] <= 0.5
+    after = Sizes(**report["after"])
+    assert report["latency_share"] == pytest.approx(share(None, after), abs=1e-4)
+    assert AutoModelForCausalLM.from_pretrained(paths.candidate("prune/combined"))
+
+
+def test_a_latency_that_no_shape_has_is_told(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "share", lambda *_: 0.9)
+    with pytest.raises(ConfigError, match=r"prune\.combined\.to_latency.*0\.2.*no shape of blocks"):
+        pruned("combined", to_latency=0.2, axes=["blocks"])
+
+
+def test_a_shape_is_timed_as_it_will_be(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model made for the clock has the parameters that the cut one has."""
+    model = AutoModelForCausalLM.from_pretrained(base)
+    wanted = Sizes(blocks=1, neurons=16, groups=1, channels=16)
+    assert latency.share(model, wanted) > 0
+    monkeypatch.setattr(latency, "_seconds", lambda timed: timed.num_parameters())
+    count = surgery.counter(model)
+    assert latency.share(model, wanted) == count(wanted) / model.num_parameters()

@@ -22,7 +22,16 @@ def test_sparsity_that_no_engine_here_gains_from_is_refused_with_a_way_out(metho
     ("settings", "expected"),
     [
         ({"method": "depth", "blocks": "ends"}, "method depth needs keep_layers"),
-        ({"method": "combined", "importance": "base"}, "needs to_parameters"),
+        ({"method": "combined", "importance": "base"}, "needs to_parameters or to_latency"),
+        (
+            {
+                "method": "combined",
+                "importance": "base",
+                "to_parameters": 0.5,
+                "to_latency": 0.5,
+            },
+            "needs to_parameters or to_latency",
+        ),
         ({"method": "neurons", "keep_neurons": 8}, "needs importance: name a variant"),
         ({"method": "depth", "keep_layers": 2}, "blocks: influential needs importance"),
         (
