@@ -126,7 +126,8 @@ class _Search:
         self._grown = recipe.base(workload, workload.search)
         journal = paths.state() / "searches" / f"{run}.log"
         journal.parent.mkdir(parents=True, exist_ok=True)
-        self._study: Study = Study(journal, workload.search)
+        composed = recipe.composed(workload, workload.search)
+        self._study: Study = Study(journal, workload.search, composed)
 
     def run(self) -> State[str]:
         """Teacher first, then recipe after recipe, then what was found."""

@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 from tasks.config import CandidateName, Config
 
 Value = bool | int | float | str
+Chain = tuple[CandidateName, ...]
 
 
 def owner(key: str) -> str:
@@ -29,7 +30,7 @@ def owner(key: str) -> str:
 class SearchConfig(Config):
     """Levers, the order and strength that each may have, and how long to look."""
 
-    chains: tuple[tuple[CandidateName, ...], ...] = Field(
+    chains: tuple[Chain, ...] = Field(
         min_length=1, description="Levers in the order in which a recipe applies them."
     )
     optional: tuple[CandidateName, ...] = Field(

@@ -10,14 +10,14 @@ with: DVC has it already.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 from pydantic import Field
 
 from tasks.config import Config
-from tasks.search.config import SearchConfig, Value, owner
+from tasks.search.config import Chain, SearchConfig, Value, owner
 from tasks.workload import StageRef, Workload, lesson, maker
 
 DIGITS = 8
@@ -49,10 +49,18 @@ class Recipe(Config):
         return f"{lever} ({', '.join(own)})" if own else lever
 
 
-def alone(search: SearchConfig) -> dict[str, list[Recipe]]:
-    """Every lever by itself, in all its strengths, by the name of the lever."""
+def composed(workload: Workload, search: SearchConfig) -> list[Chain]:
+    """Chains that start from what another lever made: no lever of theirs is ever alone."""
+    levers = {lever for chain in search.chains for lever in chain}
+    return [chain for chain in search.chains if _parent(workload, chain[0]) in levers]
+
+
+def alone(search: SearchConfig, besides: Collection[Chain] = ()) -> dict[str, list[Recipe]]:
+    """Every lever by itself, in all its strengths, by its name; chains `besides` have none."""
     found: dict[str, list[Recipe]] = {}
     for chain in search.chains:
+        if chain in besides:
+            continue
         last = chain[-1]
         for lever in (*(each for each in chain[:-1] if each in search.optional), last):
             levers = (last,) if lever == last else (lever, last)

@@ -11,7 +11,7 @@ would have.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -22,7 +22,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tasks.search import frontier
-from tasks.search.config import SearchConfig, owner
+from tasks.search.config import Chain, SearchConfig, owner
 from tasks.search.frontier import Point
 from tasks.search.recipe import Recipe, alone, brief, in_full, unique
 
@@ -64,11 +64,12 @@ class Told(NamedTuple):
 
 
 class Study:
-    """A search that outlives its process."""
+    """A search that outlives its process; chains that are `composed` have no lever to try alone."""
 
-    def __init__(self, file: Path, config: SearchConfig) -> None:
+    def __init__(self, file: Path, config: SearchConfig, composed: Collection[Chain] = ()) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._config = config
+        self._singles = alone(config, besides=composed)
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(file))),
             study_name="search",
@@ -111,7 +112,7 @@ class Study:
 
     def _alone(self, told: Sequence[Told]) -> Turn | None:
         known = [each.turn.recipe for each in told if each.turn.phase == "alone"]
-        for lever, recipes in alone(self._config).items():
+        for lever, recipes in self._singles.items():
             for recipe in recipes:
                 if recipe not in known:
                     return self._begin(self._study.ask(), "alone", recipe, lever)

@@ -144,6 +144,14 @@ def test_every_lever_is_tried_alone_in_all_its_strengths() -> None:
             assert idle == (lever != "quantize/small-int8")
 
 
+def test_a_lever_on_what_another_one_made_is_not_alone() -> None:
+    config = WORKLOAD.search
+    assert config is not None
+    besides = recipes.composed(WORKLOAD, config)
+    assert [chain[0] for chain in besides] == ["prune/smaller"]
+    assert recipes.alone(config, besides) == recipes.alone(search())
+
+
 def test_a_brief_look_and_back() -> None:
     short = recipes.brief(composed(12, 8), search())
     assert short.values["distill.small.max_steps"] == 75
