@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from bentos.generator.choices import ChoiceTree
 from bentos.generator.decoding import Decoding
-from bentos.generator.engine import Chunk, Completion, FinishReason
+from bentos.generator.engine import Chunk, Completion, FinishReason, Scored
 from bentos.generator.prompt import Renderer
 
 REPLACEMENT = "\ufffd"
@@ -81,6 +81,8 @@ class Answer:
         self._detokenizer = Detokenizer(renderer.decode, decoding.stop)
         self._tree, self._end_ids, self._limit = tree, end_ids, limit
         self._taken: list[int] = []
+        self._scored: list[Scored] = []
+        self._told = 0  # how many of these a chunk has told
         self.text = ""
         self.finish_reason: FinishReason | None = None
 
@@ -94,24 +96,28 @@ class Answer:
         """Ids of those tokens."""
         return self._taken
 
-    def push(self, ids: Sequence[int]) -> str:
-        """The text that these tokens make certain."""
+    def push(self, ids: Sequence[int], logprobs: Sequence[float] = ()) -> str:
+        """The text that these tokens, with or without log-probabilities, make certain."""
         piece = ""
-        for token in ids:
+        for position, token in enumerate(ids):
             if self.finish_reason is not None:
                 break
             self._taken.append(token)
+            if logprobs:
+                self._scored.append(Scored(token, logprobs[position]))
             piece += self._choose() if self._tree else self._write(token)
         self.text += piece
         return piece
 
     def completion(self, prompt_tokens: int) -> Completion:
         """The whole answer, once it has a finish_reason."""
-        return Completion(self.text, prompt_tokens, self.tokens, self.finish_reason or "length")
+        reason = self.finish_reason or "length"
+        return Completion(self.text, prompt_tokens, self.tokens, reason, tuple(self._scored))
 
     def chunk(self, piece: str) -> Chunk:
         """A streamed piece of it."""
-        return Chunk(piece, self.finish_reason, self.tokens)
+        fresh, self._told = tuple(self._scored[self._told :]), len(self._scored)
+        return Chunk(piece, self.finish_reason, self.tokens, fresh)
 
     def _choose(self) -> str:
         choice = self._tree.decided(self._taken) if self._tree else None

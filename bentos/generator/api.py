@@ -1,74 +1,83 @@
 """The HTTP interface of one model: OpenAI's endpoints and a typed /predict.
 
-app = create_app(serving, renderer)
+app = create_app(serving, renderer, Access.from_environment())
 app.state.engine = load_engine(serving.engine, folder)
 """
 
 import asyncio
 import json
 import time
-import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from prometheus_client import Counter
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
-from starlette.exceptions import HTTPException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import Chunk, Completion, Engine, EngineError, PromptTooLongError
+from bentos.generator.openai_forms import ChatForm, Form, TextForm
 from bentos.generator.openai_types import ChatRequest, CompletionRequest, StreamOptions
 from bentos.generator.parse import parse_answer
 from bentos.generator.prompt import Message, Renderer, messages_for
 from bentos.generator.serving import Serving
+from bentos.web import errors
+from bentos.web.access import Access
+from bentos.web.door import Door
+from bentos.web.errors import ApiError
+from bentos.web.meter import Meter
 
-CHARACTERS_PER_TOKEN = 32
+CHARACTERS_PER_TOKEN: Final = 32
 """A longer text than this times the context cannot fit; it is refused without tokenizing it."""
-CLIENT_GONE = 499
+CLIENT_GONE: Final = 499
+MAX_BATCH: Final = 256
+"""Most answers to one request over HTTP."""
+MAX_SEED: Final = 2**63
+SCOPE: Final = "generate"
+"""What a key must open."""
+
+MODELS, CHAT, COMPLETIONS, PREDICT = (
+    "/v1/models",
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/predict",
+)
 
 Result = TypeVar("Result")
 
 
-class ApiError(Exception):
-    """Becomes an error response in OpenAI's form."""
-
-    def __init__(
-        self, status: int, message: str, param: str | None = None, code: str | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status, self.param, self.code = status, param, code
-
-
-def create_app(serving: Serving, renderer: Renderer) -> FastAPI:
+def create_app(serving: Serving, renderer: Renderer, access: Access) -> FastAPI:
     """The application; its `state.engine` must be set before the first request."""
-    app = FastAPI(title=serving.model_name, description=f"Workload {serving.workload}")
+    app = FastAPI(
+        title=serving.model_name, description=f"Workload {serving.workload}", redoc_url=None
+    )
     app.state.engine = None
-    api = _Api(app, serving, renderer)
-    _add_errors(app)
-    app.add_api_route("/v1/models", api.models, methods=["GET"])
-    app.add_api_route("/v1/models/{name}", api.model, methods=["GET"])
-    app.add_api_route("/v1/chat/completions", api.chat, methods=["POST"])
-    app.add_api_route("/v1/completions", api.completions, methods=["POST"])
+    meter = Meter(serving.model_name, (MODELS, CHAT, COMPLETIONS, PREDICT))
+    api = _Api(app, serving, renderer, meter)
+    errors.add_handlers(app)
+    app.add_exception_handler(PromptTooLongError, _prompt_too_long)
+    app.add_exception_handler(EngineError, _engine_failed)
+    app.add_middleware(Door, access=access, limits=serving.limits, scope=SCOPE, meter=meter)
+    app.add_api_route(MODELS, api.models, methods=["GET"])
+    app.add_api_route(f"{MODELS}/{{name}}", api.model, methods=["GET"])
+    app.add_api_route(CHAT, api.chat, methods=["POST"])
+    app.add_api_route(COMPLETIONS, api.completions, methods=["POST"])
+    prediction = _prediction_model(serving)
     app.add_api_route(
-        "/predict",
+        PREDICT,
         _predict_route(api, serving),
         methods=["POST"],
-        response_model=_prediction_model(serving),
+        response_model=prediction | list[prediction],  # type: ignore[valid-type]
     )
     return app
 
 
 class _Api:
-    def __init__(self, app: FastAPI, serving: Serving, renderer: Renderer) -> None:
+    def __init__(self, app: FastAPI, serving: Serving, renderer: Renderer, meter: Meter) -> None:
         self._app, self._serving, self._renderer = app, serving, renderer
         self._started = int(time.time())
-        self._tokens = Counter(
-            "stillhouse_tokens", "Tokens read and written", ["workload", "direction"]
-        )
+        self._meter = meter
 
     @property
     def _engine(self) -> Engine:
@@ -93,46 +102,76 @@ class _Api:
         prompt = self._encode_messages(self._with_system(messages))
         free = body.response_format is not None
         limit = body.max_completion_tokens or body.max_tokens
-        decoding = self._decoding(body, limit, None if free else self._serving.decoding.choices)
-        if body.stream:
-            return await self._stream(_ChatForm(self._head("chatcmpl")), prompt, decoding, body)
-        completion = await _while_connected(request, self._engine.complete(prompt, decoding))
-        if completion is None:
-            return Response(status_code=CLIENT_GONE)
-        self._count(completion.prompt_tokens, completion.completion_tokens)
-        return _ChatForm(self._head("chatcmpl")).whole([completion])
+        decoding = self._decoding(
+            body,
+            limit,
+            choices=None if free else self._serving.decoding.choices,
+            json_schema=body.json_schema()
+            or (None if free else self._serving.decoding.json_schema),
+            logprobs=bool(body.logprobs),
+        )
+        form = ChatForm(self._serving.model_name, self._renderer, decoding.logprobs)
+        return await self._respond(request, form, [prompt], decoding, body)
 
     async def completions(self, request: Request, body: CompletionRequest) -> Response:
         """Continue raw text, unconstrained."""
         self._check_model(body.model)
         prompts = self._raw_prompts(body.prompt)
-        decoding = self._decoding(body, body.max_tokens, None)
-        form = _TextForm(self._head("cmpl"))
-        if body.stream:
-            if len(prompts) > 1:
-                raise ApiError(400, "a stream answers one prompt", "prompt")
-            return await self._stream(form, prompts[0], decoding, body)
-        answers = asyncio.gather(*(self._engine.complete(p, decoding) for p in prompts))
-        completions = await _while_connected(request, _await(answers))
-        if completions is None:
-            return Response(status_code=CLIENT_GONE)
-        for completion in completions:
-            self._count(completion.prompt_tokens, completion.completion_tokens)
-        return form.whole(completions)
+        decoding = self._decoding(body, body.max_tokens, logprobs=body.logprobs is not None)
+        form = TextForm(self._serving.model_name, self._renderer, decoding.logprobs)
+        return await self._respond(request, form, prompts, decoding, body)
 
-    async def predict(self, request: Request, fields: dict[str, str]) -> Response:
-        """The workload's answer to its input fields."""
-        decoding = self._serving.decoding
-        if self._serving.prompt is None:
-            raise ApiError(
-                404, "this workload takes whole conversations: POST /v1/chat/completions"
-            )
-        prompt = self._encode_messages(messages_for(self._serving.prompt, fields))
-        completion = await _while_connected(request, self._engine.complete(prompt, decoding))
-        if completion is None:
+    async def predict(
+        self, request: Request, rows: Sequence[dict[str, str]]
+    ) -> list[dict[str, str]] | None:
+        """The workload's answers to its input fields; None when the client went away."""
+        template, decoding = self._serving.prompt, self._serving.decoding
+        if template is None:
+            raise ApiError(404, f"this workload takes whole conversations: POST {CHAT}")
+        prompts = [self._encode_messages(messages_for(template, fields)) for fields in rows]
+        answered = await self._answers(request, prompts, decoding)
+        if answered is None:
+            return None
+        return [{"answer": parse_answer(one.text, decoding)} for one in answered]
+
+    async def _respond(
+        self,
+        request: Request,
+        form: Form,
+        prompts: list[list[int]],
+        decoding: Decoding,
+        body: ChatRequest | CompletionRequest,
+    ) -> Response:
+        """Whole or streamed; of every prompt as many answers as the body asks for."""
+        count = body.n or 1
+        if body.stream:
+            if count * len(prompts) > 1:
+                raise ApiError(400, "a stream holds one answer: leave out n, send one prompt", "n")
+            return await self._stream(form, prompts[0], decoding, body.stream_options)
+        asked = [prompt for prompt in prompts for _ in range(count)]
+        if len(asked) > MAX_BATCH:
+            raise ApiError(400, f"at most {MAX_BATCH} answers to one request", "n")
+        answers = await self._answers(request, asked, decoding)
+        if answers is None:
             return Response(status_code=CLIENT_GONE)
-        self._count(completion.prompt_tokens, completion.completion_tokens)
-        return JSONResponse({"answer": parse_answer(completion.text, decoding)})
+        return JSONResponse(form.whole(answers, sum(map(len, prompts))))
+
+    async def _answers(
+        self, request: Request, prompts: list[list[int]], decoding: Decoding
+    ) -> list[Completion] | None:
+        """Answers to all prompts, which the engine batches; None when the client went away."""
+        calls = (
+            self._engine.complete(prompt, _seeded(decoding, number))
+            for number, prompt in enumerate(prompts)
+        )
+        try:
+            async with asyncio.timeout(self._serving.limits.answer_seconds):
+                answers = await _while_connected(request, _together(calls))
+        except TimeoutError:
+            raise self._too_slow() from None
+        for one in answers or ():
+            self._count(one.prompt_tokens, one.completion_tokens)
+        return answers
 
     def _card(self) -> dict[str, object]:
         return {
@@ -184,7 +223,9 @@ class _Api:
         self,
         body: ChatRequest | CompletionRequest,
         max_tokens: int | None,
-        choices: tuple[str, ...] | None,
+        choices: tuple[str, ...] | None = None,
+        json_schema: str | None = None,
+        logprobs: bool = False,
     ) -> Decoding:
         default = self._serving.decoding
         longest = max_tokens or default.max_new_tokens
@@ -197,48 +238,43 @@ class _Api:
                 # A choice ends by itself, so a stop text has nothing to do.
                 stop=() if choices else body.stops() or default.stop,
                 choices=choices,
+                json_schema=json_schema,
+                logprobs=logprobs,
             )
         except ValidationError as error:
             detail = error.errors()[0]
             raise ApiError(400, detail["msg"], ".".join(map(str, detail["loc"]))) from error
 
-    def _head(self, prefix: str) -> dict[str, object]:
-        return {
-            "id": f"{prefix}-{uuid.uuid4().hex}",
-            "created": int(time.time()),
-            "model": self._serving.model_name,
-        }
-
     async def _stream(
-        self,
-        form: "_ChatForm | _TextForm",
-        prompt: list[int],
-        decoding: Decoding,
-        body: ChatRequest | CompletionRequest,
+        self, form: Form, prompt: list[int], decoding: Decoding, options: StreamOptions | None
     ) -> Response:
+        until = time.monotonic() + self._serving.limits.answer_seconds
         chunks = self._engine.stream(prompt, decoding)
         # The first piece is awaited here, so that a refused prompt is a proper error response.
-        first = await anext(chunks)
-        lines = self._lines(form, first, chunks, len(prompt), body.stream_options)
+        first = await self._in_time(anext(chunks), until)
+        lines = self._lines(form, _chained(first, chunks), until, len(prompt), options)
         return StreamingResponse(lines, media_type="text/event-stream")
 
     async def _lines(
         self,
-        form: "_ChatForm | _TextForm",
-        first: Chunk,
+        form: Form,
         chunks: AsyncGenerator[Chunk, None],
+        until: float,
         prompt_tokens: int,
         options: StreamOptions | None,
     ) -> AsyncIterator[str]:
         tokens = 0
-        async with aclosing(_chained(first, chunks)) as answer:
+        async with aclosing(chunks):
             try:
                 yield _event(form.opening())
-                async for chunk in answer:
+                while (chunk := await self._in_time(anext(chunks, None), until)) is not None:
                     tokens = chunk.completion_tokens
                     yield _event(form.piece(chunk))
             except EngineError as error:
-                yield _event(_error_body(ApiError(500, str(error))))
+                yield _event(errors.body(ApiError(500, str(error))))
+                return
+            except ApiError as error:
+                yield _event(errors.body(error))
                 return
             finally:
                 self._count(prompt_tokens, tokens)
@@ -246,85 +282,28 @@ class _Api:
             yield _event(form.usage(prompt_tokens, tokens))
         yield "data: [DONE]\n\n"
 
+    async def _in_time(self, work: Awaitable[Result], until: float) -> Result:
+        try:
+            async with asyncio.timeout(until - time.monotonic()):
+                return await work
+        except TimeoutError:
+            raise self._too_slow() from None
+
+    def _too_slow(self) -> ApiError:
+        seconds = self._serving.limits.answer_seconds
+        return ApiError(504, f"no whole answer within {seconds:g} s", code="timeout")
+
     def _count(self, prompt_tokens: int, completion_tokens: int) -> None:
-        self._tokens.labels(self._serving.workload, "prompt").inc(prompt_tokens)
-        self._tokens.labels(self._serving.workload, "completion").inc(completion_tokens)
+        facts = self._serving.facts
+        self._meter.tokens(prompt_tokens, completion_tokens)
+        self._meter.saved(facts.saved_per_request, facts.currency or "")
 
 
-class _ChatForm:
-    """Responses of /v1/chat/completions."""
-
-    def __init__(self, head: dict[str, object]) -> None:
-        self._head = head
-
-    def whole(self, completions: Sequence[Completion]) -> Response:
-        choices = [
-            {
-                "index": index,
-                "message": {"role": "assistant", "content": one.text},
-                "logprobs": None,
-                "finish_reason": one.finish_reason,
-            }
-            for index, one in enumerate(completions)
-        ]
-        body = {**self._head, "object": "chat.completion", "choices": choices}
-        return JSONResponse({**body, "usage": _usage_of(completions)})
-
-    def opening(self) -> dict[str, object]:
-        return self._chunk({"role": "assistant", "content": ""}, None)
-
-    def piece(self, chunk: Chunk) -> dict[str, object]:
-        return self._chunk({"content": chunk.text} if chunk.text else {}, chunk.finish_reason)
-
-    def usage(self, prompt_tokens: int, completion_tokens: int) -> dict[str, object]:
-        usage = _usage(prompt_tokens, completion_tokens)
-        return {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": usage}
-
-    def _chunk(self, delta: dict[str, str], finish_reason: str | None) -> dict[str, object]:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return {**self._head, "object": "chat.completion.chunk", "choices": [choice]}
-
-
-class _TextForm:
-    """Responses of /v1/completions."""
-
-    def __init__(self, head: dict[str, object]) -> None:
-        self._head = {**head, "object": "text_completion"}
-
-    def whole(self, completions: Sequence[Completion]) -> Response:
-        choices = [
-            _text_choice(index, one.text, one.finish_reason)
-            for index, one in enumerate(completions)
-        ]
-        return JSONResponse({**self._head, "choices": choices, "usage": _usage_of(completions)})
-
-    def opening(self) -> dict[str, object]:
-        return {**self._head, "choices": [_text_choice(0, "", None)]}
-
-    def piece(self, chunk: Chunk) -> dict[str, object]:
-        return {**self._head, "choices": [_text_choice(0, chunk.text, chunk.finish_reason)]}
-
-    def usage(self, prompt_tokens: int, completion_tokens: int) -> dict[str, object]:
-        return {**self._head, "choices": [], "usage": _usage(prompt_tokens, completion_tokens)}
-
-
-def _text_choice(index: int, text: str, finish_reason: str | None) -> dict[str, object]:
-    return {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}
-
-
-def _usage_of(completions: Sequence[Completion]) -> dict[str, int]:
-    return _usage(
-        sum(one.prompt_tokens for one in completions),
-        sum(one.completion_tokens for one in completions),
-    )
-
-
-def _usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
-    return {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens + completion_tokens,
-    }
+def _seeded(decoding: Decoding, number: int) -> Decoding:
+    """The same for the number-th answer, which is to differ from those before it."""
+    if decoding.seed is None or number == 0:
+        return decoding
+    return decoding.model_copy(update={"seed": (decoding.seed + number) % MAX_SEED})
 
 
 def _event(body: dict[str, object]) -> str:
@@ -332,17 +311,23 @@ def _event(body: dict[str, object]) -> str:
 
 
 def _predict_route(api: _Api, serving: Serving) -> Any:
-    """A handler whose body has exactly the workload's input fields."""
+    """A handler whose body has exactly the workload's input fields, once or several times."""
     fields: dict[str, Any] = dict.fromkeys(serving.input_fields, (str, ...))
     config = ConfigDict(extra="forbid")
-    body_model: type[BaseModel] = create_model("Fields", __config__=config, **fields)
+    row: type[BaseModel] = create_model("Fields", __config__=config, **fields)
+    rows = Annotated[list[row], Field(min_length=1, max_length=MAX_BATCH)]
 
     async def predict(request: Request, body: Any) -> Response:
-        return await api.predict(request, body.model_dump())
+        several = isinstance(body, list)
+        asked = [one.model_dump() for one in (body if several else [body])]
+        answers = await api.predict(request, asked)
+        if answers is None:
+            return Response(status_code=CLIENT_GONE)
+        return JSONResponse(answers if several else answers[0])
 
     # FastAPI reads the type of the body from the annotation, and it is only known now.
-    predict.__annotations__["body"] = body_model
-    predict.__doc__ = f"The {serving.workload} answer to one request."
+    predict.__annotations__["body"] = row | rows
+    predict.__doc__ = f"The {serving.workload} answer to one request, or to each of several."
     return predict
 
 
@@ -352,47 +337,12 @@ def _prediction_model(serving: Serving) -> type[BaseModel]:
     return create_model("Prediction", answer=(answer, ...))
 
 
-def _add_errors(app: FastAPI) -> None:
-    async def api_error(_: Request, error: Exception) -> Response:
-        match error:
-            case ApiError():
-                known = error
-            case PromptTooLongError():
-                known = ApiError(400, str(error), "messages", "context_length_exceeded")
-            case RequestValidationError():
-                known = _invalid(error)
-            case ValueError():
-                known = ApiError(400, str(error))
-            case HTTPException():
-                known = ApiError(error.status_code, str(error.detail))
-            case _:
-                known = ApiError(500, str(error))
-        return JSONResponse(_error_body(known), status_code=known.status)
-
-    kinds = (
-        ApiError,
-        ValueError,
-        EngineError,
-        RequestValidationError,
-        HTTPException,
-    )
-    for kind in kinds:
-        app.add_exception_handler(kind, api_error)
+async def _prompt_too_long(_: Request, error: Exception) -> Response:
+    return errors.response(ApiError(400, str(error), "messages", "context_length_exceeded"))
 
 
-def _invalid(error: RequestValidationError) -> ApiError:
-    detail = error.errors()[0]
-    param = ".".join(str(part) for part in detail["loc"][1:])
-    if detail["type"] == "extra_forbidden":
-        message = f"{param} is not supported by this service; leave it out"
-        return ApiError(400, message, param, "unsupported_parameter")
-    return ApiError(400, f"{param or 'body'}: {detail['msg']}", param or None, "invalid_value")
-
-
-def _error_body(error: ApiError) -> dict[str, object]:
-    kind = "invalid_request_error" if error.status < 500 else "server_error"
-    body = {"message": str(error), "type": kind, "param": error.param, "code": error.code}
-    return {"error": body}
+async def _engine_failed(_: Request, error: Exception) -> Response:
+    return errors.response(ApiError(500, str(error)))
 
 
 async def _while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result | None:
@@ -412,8 +362,14 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-async def _await(future: "asyncio.Future[Result]") -> Result:
-    return await future
+async def _together(calls: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """All results in order; when one fails, the others are cancelled."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(call) for call in calls]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 async def _chained(first: Chunk, rest: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:

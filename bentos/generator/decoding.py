@@ -31,6 +31,12 @@ class Decoding(BaseModel):
     choices: tuple[Text, ...] | None = Field(
         default=None, min_length=1, description="The only answers there are."
     )
+    json_schema: Text | None = Field(
+        default=None, description="JSON Schema, as JSON, that the answer fits."
+    )
+    logprobs: bool = Field(
+        default=False, description="Tell each token's log-probability among all tokens."
+    )
 
     @model_validator(mode="after")
     def _choices_differ(self) -> "Decoding":
@@ -38,4 +44,6 @@ class Decoding(BaseModel):
             raise ValueError("choices must differ from each other")
         if self.choices is not None and self.stop:
             raise ValueError("choices end by themselves: leave stop empty")
+        if self.choices is not None and self.json_schema is not None:
+            raise ValueError("an answer is one of choices or fits a schema, not both")
         return self

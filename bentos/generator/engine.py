@@ -7,12 +7,19 @@ completion = await engine.complete(renderer.encode(prompt), Decoding(max_new_tok
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, assert_never
+from typing import Literal, NamedTuple, Protocol, assert_never
 
 from bentos.generator.decoding import Decoding
 
 Kind = Literal["openvino", "transformers"]
 FinishReason = Literal["stop", "length"]
+
+
+class Scored(NamedTuple):
+    """A token of an answer and its log-probability among all tokens, unconstrained, untempered."""
+
+    token: int
+    logprob: float
 
 
 @dataclass(frozen=True)
@@ -25,12 +32,14 @@ class Completion:
         completion_tokens: tokens computed for the answer; an answer out of a few choices is
             known before its last token.
         finish_reason: "length" when max_new_tokens or the context cut the answer off.
+        scored: every token with its log-probability where the decoding asks for them.
     """
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     finish_reason: FinishReason
+    scored: tuple[Scored, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,11 +50,13 @@ class Chunk:
         text: may be empty in the last chunk.
         finish_reason: set in the last chunk and only there.
         completion_tokens: tokens computed so far.
+        scored: tokens since the chunk before, as in Completion.
     """
 
     text: str
     finish_reason: FinishReason | None
     completion_tokens: int
+    scored: tuple[Scored, ...] = ()
 
 
 class EngineError(RuntimeError):
@@ -74,7 +85,8 @@ class Engine(Protocol):
 
         Raises:
             PromptTooLongError: no room for an answer.
-            ValueError: the prompt is empty or holds ids outside the vocabulary.
+            ValueError: the prompt is empty or holds ids outside the vocabulary, or the decoding's
+                schema cannot be followed here.
             EngineError: the engine failed at this request.
         """
 
@@ -85,11 +97,14 @@ class Engine(Protocol):
         """Stop working and free the model; requests under way fail with EngineError."""
 
 
-def load_engine(kind: Kind, folder: Path, prefix_caching: bool = False) -> Engine:
+def load_engine(
+    kind: Kind, folder: Path, prefix_caching: bool = False, schemas: bool = False
+) -> Engine:
     """The engine `kind` with the model in `folder`, ready to answer.
 
     Only the chosen engine's libraries are imported. Prefix caching (openvino only) keeps past
-    prompts' caches: leave it off to measure, or repeated prompts cost nothing.
+    prompts' caches: leave it off to measure, or repeated prompts cost nothing. With `schemas`
+    (openvino only) answers can follow JSON schemas, and then not be held to choices.
 
     Raises:
         FileNotFoundError: the folder misses files of a model in this engine's format.
@@ -98,7 +113,7 @@ def load_engine(kind: Kind, folder: Path, prefix_caching: bool = False) -> Engin
         case "openvino":
             from bentos.generator.openvino_engine import OpenVINOEngine
 
-            return OpenVINOEngine(folder, prefix_caching)
+            return OpenVINOEngine(folder, prefix_caching, schemas)
         case "transformers":
             from bentos.generator.transformers_engine import TransformersEngine
 

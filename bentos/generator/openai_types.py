@@ -8,9 +8,10 @@ error naming the field, never silently dropped.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bentos.generator.prompt import Message
+from bentos.generator.schemas import ANY_OBJECT, Schema
 
 Zero = Annotated[float, Field(ge=0, le=0)]
 Empty = Annotated[dict[str, object], Field(max_length=0)]
@@ -49,10 +50,26 @@ class ChatMessage(BaseModel):
         return {"role": "system" if self.role == "developer" else self.role, "content": text}
 
 
-class TextFormat(_Body):
-    """Asks for free text where the workload's answers are constrained to choices."""
+class NamedSchema(_Body):
+    """A JSON Schema with what OpenAI's clients send beside it."""
 
-    type: Literal["text"]
+    name: str | None = Field(default=None, description="Ignored.")
+    description: str | None = Field(default=None, description="Ignored.")
+    strict: bool | None = Field(default=None, description="Ignored: an answer always fits.")
+    schema_: Schema = Field(alias="schema", description="JSON Schema.")
+
+
+class ResponseFormat(_Body):
+    """What an answer looks like, in place of what the workload's answers do."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: NamedSchema | None = None
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> "ResponseFormat":
+        if (self.json_schema is not None) != (self.type == "json_schema"):
+            raise ValueError("json_schema belongs to the type json_schema, and there only")
+        return self
 
 
 class _Options(_Body):
@@ -64,7 +81,7 @@ class _Options(_Body):
     max_tokens: int | None = Field(default=None, ge=1)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: Annotated[int, Field(ge=1, le=1)] | None = None
+    n: int | None = Field(default=None, ge=1, le=16)
     presence_penalty: Zero | None = None
     frequency_penalty: Zero | None = None
     logit_bias: Empty | None = None
@@ -82,15 +99,27 @@ class ChatRequest(_Options):
 
     messages: list[ChatMessage] = Field(min_length=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
-    response_format: TextFormat | None = Field(
+    response_format: ResponseFormat | None = Field(
         default=None, description="Set to text to lift the workload's constraint to its choices."
     )
-    logprobs: Literal[False] | None = None
+    logprobs: bool | None = Field(default=None, description="Of the answer's own tokens.")
+    top_logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
     tools: Annotated[list[object], Field(max_length=0)] | None = None
     tool_choice: Literal["none", "auto"] | None = None
     parallel_tool_calls: bool | None = Field(default=None, description="Ignored.")
     store: bool | None = Field(default=None, description="Ignored.")
     service_tier: str | None = Field(default=None, description="Ignored.")
+
+    def json_schema(self) -> str | None:
+        """The schema that an answer is to fit, as JSON.
+
+        Raises:
+            ValueError: no engine follows such a schema.
+        """
+        wanted = self.response_format
+        if wanted is None or wanted.type == "text":
+            return None
+        return ANY_OBJECT if wanted.json_schema is None else wanted.json_schema.schema_.text()
 
 
 class CompletionRequest(_Options):
@@ -98,4 +127,7 @@ class CompletionRequest(_Options):
 
     prompt: str | list[int] | Annotated[list[str], Field(min_length=1, max_length=64)]
     best_of: Annotated[int, Field(ge=1, le=1)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=0)] | None = Field(
+        default=None, description="0 tells those of the answer's own tokens."
+    )
     echo: Literal[False] | None = None

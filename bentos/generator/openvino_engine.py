@@ -76,14 +76,15 @@ class _Job:
 class OpenVINOEngine:
     """See bentos.generator.engine.Engine."""
 
-    def __init__(self, folder: Path, prefix_caching: bool = False) -> None:
+    def __init__(self, folder: Path, prefix_caching: bool = False, schemas: bool = False) -> None:
         """Load the model.
 
         Prefix caching keeps the cache of past prompts: it pays where requests share a long
-        beginning, and makes a benchmark that repeats its prompts meaningless.
+        beginning, and makes a benchmark that repeats its prompts meaningless. A grammar is over
+        numbers of tokens, which choices need, or over their text, as schemas do.
         """
         model_folder.require(folder, FILES)
-        self._folder, self._prefix_caching = folder, prefix_caching
+        self._folder, self._prefix_caching, self._schemas = folder, prefix_caching, schemas
         self._facts = model_folder.read_facts(folder)
         self._renderer = Renderer.from_folder(folder)
         self._tree = lru_cache(maxsize=64)(self._build_tree)
@@ -138,6 +139,10 @@ class OpenVINOEngine:
         self._thread.join()
 
     def _submit(self, prompt_ids: Sequence[int], decoding: Decoding, stream: bool) -> _Job:
+        if decoding.json_schema is not None and not self._schemas:
+            raise ValueError("this service's answers are labels, which follow no JSON schema")
+        if decoding.choices and self._schemas:
+            raise ValueError("the engine was loaded to follow schemas, not choices")
         tree = self._tree(decoding.choices) if decoding.choices else None
         room = self._facts.check(prompt_ids, tree.depth if tree else 1)
         limit = min(decoding.max_new_tokens, room)
@@ -165,11 +170,16 @@ class OpenVINOEngine:
         properties = self._folder / PROPERTIES
         return genai.ContinuousBatchingPipeline(
             str(self._folder),
-            openvino_tokens.spelling_tokenizer(self._folder),
+            self._tokenizer(),
             scheduler,
             "CPU",
             **(json.loads(properties.read_text(encoding="utf-8")) if properties.is_file() else {}),
         )
+
+    def _tokenizer(self) -> genai.Tokenizer:
+        if self._schemas:
+            return genai.Tokenizer(self._folder)
+        return openvino_tokens.spelling_tokenizer(self._folder)
 
     def _work(self) -> None:
         while self._admit():
@@ -223,6 +233,11 @@ class OpenVINOEngine:
             settings.temperature, settings.top_p = decoding.temperature, decoding.top_p
             seed = decoding.seed
             settings.rng_seed = random.getrandbits(63) if seed is None else seed
+        settings.logprobs = int(decoding.logprobs)
+        if decoding.json_schema is not None:
+            settings.structured_output_config = genai.StructuredOutputConfig(
+                json_schema=decoding.json_schema
+            )
         if decoding.choices:
             tree = self._tree(decoding.choices)
             settings.max_new_tokens = tree.depth
@@ -247,7 +262,8 @@ class OpenVINOEngine:
         piece = ""
         while handle.can_read():
             for output in handle.read().values():
-                piece += job.answer.push(output.generated_ids)
+                scores = output.generated_log_probs if job.decoding.logprobs else ()
+                piece += job.answer.push(output.generated_ids, scores)
         ended = handle.get_status() != genai.GenerationStatus.RUNNING
         if job.answer.finish_reason is not None:
             if not ended:

@@ -1,6 +1,7 @@
 """The Bento's service: `bentoml serve bentos.generator.service:Generator --host 127.0.0.1`.
 
-Serves the model in the folder `model` beside this file, or in STILLHOUSE_MODEL.
+Serves the model in the folder `model` beside this file, or in STILLHOUSE_MODEL, to those who have
+a key of the file STILLHOUSE_KEYS; without one, over loopback only (see bentos.web.access).
 """
 
 import os
@@ -13,6 +14,7 @@ from bentos.generator import serving
 from bentos.generator.api import create_app
 from bentos.generator.engine import load_engine
 from bentos.generator.prompt import Renderer
+from bentos.web.access import Access
 
 MODEL = Path(os.environ.get("STILLHOUSE_MODEL", Path(__file__).parent / "model"))
 SECONDS_TO_FIRST_BYTE = 600
@@ -20,7 +22,9 @@ SECONDS_TO_FIRST_BYTE = 600
 
 def _app() -> FastAPI:
     try:
-        return create_app(serving.read(MODEL), Renderer.from_folder(MODEL))
+        facts = serving.read(MODEL)
+        serving.verify(facts, MODEL)
+        return create_app(facts, Renderer.from_folder(MODEL), Access.from_environment())
     except (OSError, ValueError) as error:
         raise SystemExit(f"cannot serve: {error}") from error
 
@@ -42,7 +46,8 @@ class Generator:
     def __init__(self) -> None:
         try:
             facts = serving.read(MODEL)
-            self._engine = load_engine(facts.engine, MODEL, facts.prefix_caching)
+            schemas = facts.decoding.choices is None
+            self._engine = load_engine(facts.engine, MODEL, facts.prefix_caching, schemas)
         except (OSError, ValueError) as error:
             raise SystemExit(f"cannot serve: {error}") from error
         app.state.engine = self._engine

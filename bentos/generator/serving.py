@@ -6,6 +6,7 @@
  "facts": {"commit": "…", "candidate": "quantize/small-int8", "quality": 0.91}}
 """
 
+import hashlib
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import Kind
 from bentos.generator.prompt import PromptTemplate
+from bentos.web.limits import Limits
 
 FILE = "serving.json"
 
@@ -29,7 +31,14 @@ class Facts(BaseModel):
     metric: str | None = None
     quality: float | None = None
     cost_per_1000_requests: float | None = None
+    teacher_cost_per_1000_requests: float | None = None
     currency: str | None = None
+
+    @property
+    def saved_per_request(self) -> float:
+        """What an answer costs less than the teacher's, in `currency`; 0 where it is not known."""
+        own, teachers = self.cost_per_1000_requests, self.teacher_cost_per_1000_requests
+        return 0.0 if own is None or teachers is None else (teachers - own) / 1000
 
 
 class Serving(BaseModel):
@@ -46,6 +55,10 @@ class Serving(BaseModel):
     prompt: PromptTemplate | None = Field(description="What the fields of /predict become.")
     decoding: Decoding
     prefix_caching: bool = Field(default=False, description="Keep past prompts' caches.")
+    limits: Limits = Limits()
+    files: dict[str, str] = Field(
+        default={}, description="SHA-256 of the model's files; what is named is checked at start."
+    )
     facts: Facts = Facts()
 
     @model_validator(mode="after")
@@ -70,6 +83,26 @@ def read(folder: Path) -> Serving:
         return Serving.model_validate_json(file.read_bytes())
     except ValidationError as error:
         raise ValueError(f"{file} is not valid: {error}") from error
+
+
+def verify(serving: Serving, folder: Path) -> None:
+    """Check the model's files against what was packaged.
+
+    Raises:
+        OSError: one is missing.
+        ValueError: some differ; names all of them.
+    """
+    changed = [name for name, digest in serving.files.items() if sha256(folder / name) != digest]
+    if changed:
+        raise ValueError(
+            f"{folder}: {', '.join(changed)} differ from what was packaged; import the Bento again"
+        )
+
+
+def sha256(file: Path) -> str:
+    """Hash of a file's bytes."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def write(serving: Serving, folder: Path) -> None:

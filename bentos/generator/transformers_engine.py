@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from bentos.generator import model_folder
 from bentos.generator.answer import Answer
 from bentos.generator.choices import ChoiceTree
 from bentos.generator.decoding import Decoding
-from bentos.generator.engine import Chunk, Completion, EngineError
+from bentos.generator.engine import Chunk, Completion, EngineError, Scored
 from bentos.generator.prompt import Renderer
 
 FILES = ("config.json", "tokenizer.json", "chat_template.jinja")
@@ -43,7 +43,11 @@ class _Job:
     decoding: Decoding
     answer: Answer
     tree: ChoiceTree | None
+    scored: tuple[Scored, ...] = ()
     done: Future[Completion] = field(default_factory=Future)
+
+    def completion(self) -> Completion:
+        return replace(self.answer.completion(len(self.prompt)), scored=self.scored)
 
 
 class TransformersEngine:
@@ -70,6 +74,8 @@ class TransformersEngine:
 
     async def complete(self, prompt_ids: Sequence[int], decoding: Decoding) -> Completion:
         """The whole answer; see Engine.complete."""
+        if decoding.json_schema is not None:
+            raise ValueError("the engine transformers follows no JSON schema")
         tree = self._tree(decoding.choices) if decoding.choices else None
         room = self._facts.check(prompt_ids, tree.depth if tree else 1)
         limit = min(decoding.max_new_tokens, room)
@@ -86,8 +92,8 @@ class TransformersEngine:
         self, prompt_ids: Sequence[int], decoding: Decoding
     ) -> AsyncGenerator[Chunk, None]:
         """The whole answer as one chunk; see Engine.stream."""
-        completion = await self.complete(prompt_ids, decoding)
-        yield Chunk(completion.text, completion.finish_reason, completion.completion_tokens)
+        one = await self.complete(prompt_ids, decoding)
+        yield Chunk(one.text, one.finish_reason, one.completion_tokens, one.scored)
 
     def close(self) -> None:
         """Fail what waits, end the thread and free the model. Idempotent."""
@@ -108,7 +114,7 @@ class TransformersEngine:
                     job.done.set_exception(EngineError(f"the engine failed: {error}"))
                 continue
             for job in batch:
-                job.done.set_result(job.answer.completion(len(job.prompt)))
+                job.done.set_result(job.completion())
         for job in self._waiting:
             if job.done.set_running_or_notify_cancel():
                 job.done.set_exception(EngineError("the engine was closed"))
@@ -142,12 +148,17 @@ class TransformersEngine:
         device = self._model.device
         with torch.inference_mode():
             _seed(batch[0].decoding)
-            self._model.generate(  # type: ignore[operator]
+            generated = self._model.generate(  # type: ignore[operator]
                 input_ids=torch.tensor(rows, device=device),  # (B, T)
                 attention_mask=torch.tensor(masks, device=device),  # (B, T)
                 generation_config=self._settings(batch),
                 stopping_criteria=StoppingCriteriaList([_AllAnswered(batch, width)]),
                 prefix_allowed_tokens_fn=_Allowed(batch, end) if batch[0].tree else None,
+            )
+        for row, job in enumerate(batch if batch[0].decoding.logprobs else ()):
+            steps = zip(job.answer.taken, generated.logits, strict=False)
+            job.scored = tuple(
+                Scored(token, float(logits[row].log_softmax(-1)[token])) for token, logits in steps
             )
 
     def _settings(self, batch: list[_Job]) -> GenerationConfig:
@@ -166,6 +177,8 @@ class TransformersEngine:
             eos_token_id=list(self._facts.end_ids),
             pad_token_id=self._facts.end_ids[0],
             top_k=0 if decoding.temperature > 0 else None,
+            return_dict_in_generate=True,
+            output_logits=decoding.logprobs,
             **sampling,
         )
 
@@ -204,9 +217,13 @@ class _Allowed:
 def _alike(one: _Job, other: _Job) -> bool:
     """Whether two jobs can share one call of generate()."""
     a, b = one.decoding, other.decoding
-    same = (a.temperature, a.top_p, a.seed) == (b.temperature, b.top_p, b.seed)
+    same = _shared(a) == _shared(b)
     seeded = a.temperature > 0 and a.seed is not None
     return one is other or (same and not seeded and bool(one.tree) == bool(other.tree))
+
+
+def _shared(decoding: Decoding) -> tuple[object, ...]:
+    return decoding.temperature, decoding.top_p, decoding.seed, decoding.logprobs
 
 
 def _seed(decoding: Decoding) -> None:

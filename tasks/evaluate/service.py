@@ -27,6 +27,8 @@ import psutil
 
 from bentos.generator import serving
 from bentos.generator.engine import Completion, Kind
+from bentos.web import access
+from bentos.web.limits import Limits
 from tasks import paths, scoring
 from tasks.config import Task
 from tasks.errors import ModelError
@@ -37,6 +39,7 @@ HOST = "127.0.0.1"
 NAME = "evaluated"
 SECONDS_TO_START = 120
 SECONDS_TO_END = 20
+ANSWER_SECONDS = 600
 REFUSAL = "cannot serve:"
 """What the service says when it cannot use the model."""
 CODE = Path(__file__).parents[2]
@@ -145,6 +148,8 @@ def _stage(target: Path, folder: Path, engine: Kind, task: Task) -> Path:
         input_fields=task.input_fields,
         prompt=task.prompt,
         decoding=task.decoding(),
+        # The traffic says how many are inside at once; whoever waits too long is told of.
+        limits=Limits(concurrent_requests=10_000, answer_seconds=ANSWER_SECONDS),
     )
     serving.write(told, target)
     return target
@@ -158,6 +163,7 @@ def _start(model: Path, port: int, log: Path) -> "subprocess.Popen[bytes]":
         "BENTOML_HOME": str(paths.state() / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "True",
     }
+    environment.pop(access.VARIABLE, None)  # on loopback it needs no keys
     with log.open("wb") as sink:
         return subprocess.Popen(
             [*command, "--host", HOST, "--port", str(port)],

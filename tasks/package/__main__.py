@@ -63,6 +63,7 @@ def _package(
         prompt=task.prompt,
         decoding=task.decoding(),
         prefix_caching=config.prefix_caching,
+        limits=config.limits,
         facts=Facts(
             candidate=chosen.candidate,
             commit=_commit(folder),
@@ -71,6 +72,7 @@ def _package(
             metric=task.primary_metric,
             quality=chosen.quality.value,
             cost_per_1000_requests=chosen.cost_per_1000,
+            teacher_cost_per_1000_requests=gate.teacher.cost_per_1000,
             currency=gate.currency,
         ),
     )

@@ -22,7 +22,7 @@ from tasks import paths
 from tasks.errors import StillhouseError
 
 SOURCE = Path(__file__).parents[2] / "bentos"
-GENERATOR = Path("bentos/generator")
+GENERATOR, WEB = Path("bentos/generator"), Path("bentos/web")
 BENTOFILE = GENERATOR / "bentofile.yaml"
 MODEL = GENERATOR / "model"
 LEFT_OUT = shutil.ignore_patterns(paths.REPORT, "__pycache__")
@@ -63,14 +63,16 @@ def build(model: Path, serving: Serving, labels: Mapping[str, str], archive: Pat
 
 
 def _stage(staging: Path, model: Path, serving: Serving) -> None:
-    target = staging / GENERATOR
-    target.mkdir(parents=True)
+    (staging / "bentos").mkdir()
     shutil.copyfile(SOURCE / "__init__.py", staging / "bentos/__init__.py")
-    for file in sorted((SOURCE / "generator").iterdir()):
-        if file.suffix in {".py", ".txt", ".yaml"}:
-            shutil.copyfile(file, target / file.name)
+    for folder in (GENERATOR, WEB):
+        (staging / folder).mkdir(parents=True, exist_ok=True)
+        for file in sorted((SOURCE.parent / folder).iterdir()):
+            if file.suffix in {".py", ".txt", ".yaml"}:
+                shutil.copyfile(file, staging / folder / file.name)
     shutil.copytree(model, staging / MODEL, ignore=LEFT_OUT)
-    serving_file.write(serving, staging / MODEL)
+    hashes = {file.name: serving_file.sha256(file) for file in sorted((staging / MODEL).iterdir())}
+    serving_file.write(serving.model_copy(update={"files": hashes}), staging / MODEL)
 
 
 def _code(staging: Path) -> list[Path]:

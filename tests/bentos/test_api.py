@@ -10,9 +10,11 @@ from prometheus_client import REGISTRY
 
 from bentos.generator.api import create_app
 from bentos.generator.decoding import Decoding
-from bentos.generator.engine import Chunk, Completion, EngineError, PromptTooLongError
+from bentos.generator.engine import Chunk, Completion, EngineError, PromptTooLongError, Scored
 from bentos.generator.prompt import PromptTemplate, Renderer
-from bentos.generator.serving import Serving
+from bentos.generator.serving import Facts, Serving
+from bentos.web.access import Access
+from bentos.web.limits import Limits
 
 SERVING = Serving(
     workload="sentiment",
@@ -21,6 +23,8 @@ SERVING = Serving(
     input_fields=("text",),
     prompt=PromptTemplate(system="Judge.", user="Review: {text}"),
     decoding=Decoding(max_new_tokens=16, choices=("negative", "positive")),
+    limits=Limits(answer_seconds=0.5),
+    facts=Facts(cost_per_1000_requests=0.25, teacher_cost_per_1000_requests=1.25, currency="USD"),
 )
 
 
@@ -32,19 +36,23 @@ class Script:
     def __init__(self) -> None:
         self.asked: list[tuple[list[int], Decoding]] = []
         self.error: Exception | None = None
+        self.seconds = 0.0
 
     async def complete(self, prompt_ids: Sequence[int], decoding: Decoding) -> Completion:
         self.asked.append((list(prompt_ids), decoding))
         if self.error is not None:
             raise self.error
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
         text = "positive" if decoding.choices else "héllo"
-        return Completion(text, len(prompt_ids), 1, "stop")
+        scored = (Scored(prompt_ids[0], -0.5),) if decoding.logprobs else ()
+        return Completion(text, len(prompt_ids), 1, "stop", scored)
 
     async def stream(
         self, prompt_ids: Sequence[int], decoding: Decoding
     ) -> AsyncGenerator[Chunk, None]:
         completion = await self.complete(prompt_ids, decoding)
-        yield Chunk(completion.text[:2], None, 1)
+        yield Chunk(completion.text[:2], None, 1, completion.scored)
         await asyncio.sleep(0)
         yield Chunk(completion.text[2:], "stop", 2)
 
@@ -60,9 +68,9 @@ def script() -> Script:
 @pytest.fixture
 def client(script: Script, renderer: Renderer) -> Iterator[TestClient]:
     before = set(REGISTRY._collector_to_names)
-    app = create_app(SERVING, renderer)
+    app = create_app(SERVING, renderer, Access(None))
     app.state.engine = script
-    yield TestClient(app, raise_server_exceptions=False)
+    yield TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
     for collector in set(REGISTRY._collector_to_names) - before:
         REGISTRY.unregister(collector)
 
@@ -109,7 +117,8 @@ def test_text_format_lifts_the_constraint(client: TestClient, script: Script) ->
 
     answer = client.post("/v1/chat/completions", json=body).json()
 
-    assert answer["choices"][0]["message"] == {"role": "assistant", "content": "héllo"}
+    message = {"role": "assistant", "content": "héllo", "refusal": None}
+    assert answer["choices"][0]["message"] == message
     assert script.asked[0][1] == Decoding(max_new_tokens=9, temperature=0.5, stop=("\n",))
 
 
@@ -178,7 +187,9 @@ def test_harmless_options_are_taken(client: TestClient) -> None:
     ("path", "body", "status", "param"),
     [
         ("/v1/chat/completions", {**user(), "model": "gpt"}, 404, "model"),
-        ("/v1/chat/completions", {**user(), "n": 2}, 400, "n"),
+        ("/v1/chat/completions", {**user(), "n": 17}, 400, "n"),
+        ("/v1/chat/completions", {**user(), "n": 2, "stream": True}, 400, "n"),
+        ("/v1/chat/completions", {**user(), "top_logprobs": 3}, 400, "top_logprobs"),
         ("/v1/chat/completions", {**user(), "tools": [{"type": "function"}]}, 400, "tools"),
         ("/v1/chat/completions", {**user(), "frequency_penalty": 1}, 400, "frequency_penalty"),
         ("/v1/chat/completions", {**user(), "surprise": 1}, 400, "surprise"),
@@ -186,13 +197,20 @@ def test_harmless_options_are_taken(client: TestClient) -> None:
         ("/v1/chat/completions", user("x" * 3000), 413, "messages"),
         (
             "/v1/chat/completions",
-            {**user(), "response_format": {"type": "json_object"}},
+            {**user(), "response_format": {"type": "yaml"}},
             400,
             "response_format.type",
         ),
-        ("/v1/completions", {"prompt": ["a", "b"], "stream": True}, 400, "prompt"),
-        ("/predict", {"texts": "x"}, 400, "text"),
-        ("/predict", {"text": "x", "more": "y"}, 400, "more"),
+        (
+            "/v1/chat/completions",
+            {**user(), "response_format": {"type": "json_schema"}},
+            400,
+            "response_format",
+        ),
+        ("/v1/completions", {"prompt": ["a", "b"], "stream": True}, 400, "n"),
+        ("/v1/completions", {"prompt": ["a"] * 64, "n": 16}, 400, "n"),
+        ("/predict", {"texts": "x"}, 400, "Fields.text"),
+        ("/predict", {"text": "x", "more": "y"}, 400, "Fields.more"),
     ],
 )
 def test_bad_request_names_the_field_in_openai_form(
@@ -219,6 +237,83 @@ def test_engine_errors_become_error_responses(
     response = client.post("/v1/chat/completions", json={**user(), "stream": stream})
 
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+
+
+def test_several_answers_to_one_prompt_differ_by_their_seeds(
+    client: TestClient, script: Script
+) -> None:
+    body = {**user(), "n": 3, "seed": 7, "temperature": 1, "response_format": {"type": "text"}}
+
+    answer = client.post("/v1/chat/completions", json=body).json()
+
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
+    assert [decoding.seed for _, decoding in script.asked] == [7, 8, 9]
+    assert answer["usage"]["prompt_tokens"] == len(script.asked[0][0])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_logprobs_of_the_answers_tokens_are_told(client: TestClient, stream: bool) -> None:
+    response = client.post(
+        "/v1/chat/completions", json={**user(), "logprobs": True, "stream": stream}
+    )
+
+    text = response.text.split("\n\n")[1].removeprefix("data: ") if stream else response.text
+    [told] = json.loads(text)["choices"][0]["logprobs"]["content"]
+    assert (told["logprob"], told["top_logprobs"]) == (-0.5, [])
+    text = client.post("/v1/completions", json={"prompt": "ab", "logprobs": 0}).json()
+    assert text["choices"][0]["logprobs"]["tokens"] == ["a"]
+
+
+def test_a_schema_goes_to_the_engine_and_lifts_the_choices(
+    client: TestClient, script: Script
+) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+
+    assert client.post(
+        "/v1/chat/completions", json={**user(), "response_format": wanted}
+    ).is_success
+    decoding = script.asked[0][1]
+    assert decoding.choices is None
+    assert json.loads(decoding.json_schema or "") == schema
+
+
+def test_predict_takes_several_rows(client: TestClient, script: Script) -> None:
+    answers = client.post("/predict", json=[{"text": "a"}, {"text": "b"}]).json()
+
+    assert answers == [{"answer": "positive"}] * 2
+    assert len(script.asked) == 2
+    assert client.post("/predict", json=[]).status_code == 400
+    assert client.post("/predict", json=[{"text": "a"}, {"no": "b"}]).status_code == 400
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_takes_too_long_is_given_up(
+    client: TestClient, script: Script, stream: bool
+) -> None:
+    script.seconds = 5
+
+    response = client.post("/v1/chat/completions", json={**user(), "stream": stream})
+
+    assert (response.status_code, response.json()["error"]["code"]) == (504, "timeout")
+
+
+def test_metrics_tell_requests_tokens_and_what_was_saved(client: TestClient) -> None:
+    def value(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, {"model": "sentiment", **labels}) or 0
+
+    client.post("/predict", json={"text": "a"})
+    client.post("/predict", json={"texts": "a"})
+    client.post("/made/up", json={})
+
+    route = {"route": "/predict"}
+    assert value("stillhouse_requests_total", status="200", **route) == 1
+    assert value("stillhouse_requests_total", status="400", **route) == 1
+    assert value("stillhouse_requests_total", status="404", route="other") == 1
+    assert value("stillhouse_request_seconds_count", **route) == 2
+    assert value("stillhouse_requests_inside") == 0
+    assert value("stillhouse_tokens_total", direction="completion") == 1
+    assert value("stillhouse_saved_total", currency="USD") == pytest.approx(0.001)
 
 
 def test_model_card_holds_the_facts(client: TestClient) -> None:
@@ -248,6 +343,7 @@ def test_client_that_goes_away_cancels_its_request(
     ]
     scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b""}
     headers = [(b"content-type", b"application/json")]
+    scope["server"] = ("127.0.0.1", 80)
     statuses: list[object] = []
 
     async def receive() -> dict[str, object]:

@@ -1,7 +1,9 @@
 """Both engines on the same tiny model: they must answer alike."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,39 @@ def test_label_of_one_token_costs_one_token(engine: Engine, prompts: list[list[i
 
     assert [one.completion_tokens for one in given] == [1, 1, 1, 1]
     assert [one.prompt_tokens for one in given] == [len(prompt) for prompt in prompts[:4]]
+
+
+@pytest.mark.parametrize("choices", [None, LABELS], ids=str)
+def test_engines_agree_on_logprobs_of_the_answers_tokens(
+    engines: dict[Kind, Engine], prompts: list[list[int]], choices: tuple[str, ...] | None
+) -> None:
+    decoding = Decoding(max_new_tokens=3, choices=choices, logprobs=True)
+
+    ours, theirs = (answers(engines[kind], prompts[:4], decoding) for kind in KINDS)
+
+    for one, other in zip(ours, theirs, strict=True):
+        assert len(one.scored) == one.completion_tokens
+        assert [scored.token for scored in one.scored] == [scored.token for scored in other.scored]
+        assert [scored.logprob for scored in one.scored] == pytest.approx(
+            [scored.logprob for scored in other.scored], abs=1e-4
+        )
+
+
+def test_an_answer_follows_a_json_schema(converted: Path, prompts: list[list[int]]) -> None:
+    # Of scalars: between the parts of others a random model may write blanks without end.
+    decoding = Decoding(max_new_tokens=20, json_schema='{"enum": ["a", "b", 12, null]}')
+
+    with closing(load_engine("openvino", converted, schemas=True)) as engine:
+        [answer] = answers(engine, prompts[:1], decoding)
+        with pytest.raises(ValueError, match="not choices"):
+            answers(engine, prompts[:1], Decoding(choices=LABELS))
+
+    assert json.loads(answer.text) in ("a", "b", 12, None)
+
+
+def test_an_engine_that_follows_no_schema_says_so(engine: Engine, prompts: list[list[int]]) -> None:
+    with pytest.raises(ValueError, match="JSON schema"):
+        answers(engine, prompts[:1], Decoding(json_schema="{}"))
 
 
 def test_streamed_pieces_add_up_to_the_answer(engine: Engine, prompts: list[list[int]]) -> None:

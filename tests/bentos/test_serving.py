@@ -34,6 +34,21 @@ def test_broken_serving_file_is_named(tmp_path: Path) -> None:
         serving.read(tmp_path)
 
 
+def test_files_that_are_not_those_that_were_packaged_are_named(tmp_path: Path) -> None:
+    for name in ("weights.bin", "config.json"):
+        (tmp_path / name).write_text(name)
+    files = {name: serving.sha256(tmp_path / name) for name in ("weights.bin", "config.json")}
+    packaged = SERVING.model_copy(update={"files": files})
+
+    serving.verify(packaged, tmp_path)
+    (tmp_path / "weights.bin").write_text("others")
+    with pytest.raises(ValueError, match=r"weights\.bin differ"):
+        serving.verify(packaged, tmp_path)
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(FileNotFoundError):
+        serving.verify(packaged, tmp_path)
+
+
 def test_prompt_may_only_use_input_fields() -> None:
     with pytest.raises(ValidationError, match="not in input_fields"):
         Serving.model_validate({**SERVING.model_dump(), "prompt": {"user": "{body}"}})

@@ -19,6 +19,7 @@ import pytest
 from bentos.generator.decoding import Decoding
 from bentos.generator.prompt import PromptTemplate
 from bentos.generator.serving import Serving
+from bentos.web import access
 from tasks.package import bento
 from tasks.quantize import openvino_ir
 from tasks.quantize.config import QuantizeConfig
@@ -64,8 +65,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             stop(process)
 
 
-def serve(tag: str, port: int, home: Path, log: int) -> subprocess.Popen[bytes]:
+def serve(
+    tag: str, port: int, home: Path, log: int, keys: Path | None = None
+) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+    if keys is not None:
+        environment[access.VARIABLE] = str(keys)
     # Nothing of the checkout may be found: the Bento holds all that it needs.
     environment.pop("PYTHONPATH", None)
     return subprocess.Popen(
@@ -190,6 +195,7 @@ def test_health_and_metrics_are_there(served: Served, client: openai.OpenAI) -> 
     metrics = httpx.get(f"{served.address}/metrics").text
     assert health == [200, 200]
     assert 'stillhouse_tokens_total{direction="completion"' in metrics
+    assert 'stillhouse_requests_total{model="tiny",route="/v1/chat/completions"' in metrics
     assert "bentoml_service_request_total" in metrics
 
 
@@ -206,11 +212,37 @@ def test_bento_holds_its_own_folder_and_requirements_only(served: Served) -> Non
     assert {name.split("/")[2] for name in sources if name.endswith(".py")} == {
         "__init__.py",
         "generator",
+        "web",
     }
     assert not [name for name in names if "/tasks" in name or "/flows" in name]
     for absent in ("torch", "transformers", "prefect", "trl", "dvc"):
         assert f"\n{absent}==" not in f"\n{text}"
     assert served.built.code_mb < 1
+
+
+def test_keys_open_a_bento_come_and_go_and_stand_in_no_log(served: Served, tmp_path: Path) -> None:
+    keys, log, port = tmp_path / "keys.json", tmp_path / "log", free_port()
+    old = access.add(keys, "team-a", ["generate"])
+    with log.open("w") as sink:
+        process = serve(served.built.tag, port, served.home, sink.fileno(), keys)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_until_ready(address, process, log)
+
+            def status(key: str) -> int:
+                headers = {"Authorization": f"Bearer {key}"}
+                body = {"text": "A secret triumph."}
+                return httpx.post(f"{address}/predict", json=body, headers=headers).status_code
+
+            assert [status(old), status("sk-wrong"), status("-")] == [200, 401, 401]
+            other = access.add(keys, "team-b", ["elsewhere"])
+            assert status(other) == 403
+            new = access.add(keys, "team-a", ["generate"])
+            assert [status(old), status(new)] == [401, 200]
+        finally:
+            stop(process)
+    said = log.read_text()
+    assert not [secret for secret in (old, new, other, "secret triumph") if secret in said]
 
 
 def test_incomplete_model_ends_with_a_plain_message(served: Served, tmp_path: Path) -> None:
