@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from bentos.generator.engine import load_engine
-from tasks import candidate, paths, records
+from tasks import candidate, paths, records, service
 from tasks import evaluation_report as facts
 from tasks.config import Task
 from tasks.energy import Meter
 from tasks.errors import DataError
 from tasks.evaluate.config import EntryConfig
-from tasks.evaluate.service import Service
 from tasks.measure import MeasureConfig
 from tasks.records import Prediction, Record
 from tasks.scoring import Answers, Traffic, answer_all
@@ -64,8 +63,8 @@ def _asked(name: str, entry: EntryConfig, measure: MeasureConfig, task: Task) ->
     folder, label = paths.candidate(entry.candidate), f"evaluate:{name}"
     match measure.through:
         case "service":
-            with Service(folder, entry.engine, task) as service:
-                yield lambda rows, traffic: service.answer_all(rows, traffic, label)
+            with service.of_candidate(folder, entry.engine, task) as served:
+                yield lambda rows, traffic: served.answer_all(rows, traffic, label)
         case "engine":
             with closing(load_engine(entry.engine, folder)) as engine:
                 yield lambda rows, traffic: answer_all(engine, folder, rows, task, traffic, label)

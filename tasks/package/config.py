@@ -18,3 +18,16 @@ class PackageConfig(Config):
         description="Keep past prompts' caches: pays where requests share a long beginning.",
     )
     limits: Limits = Limits()
+    parity_rows: int = Field(
+        default=500,
+        ge=1,
+        title="Rows of parity",
+        description="Validation rows that the finished Bento is asked.",
+    )
+    min_agreement: float = Field(
+        default=0.995,
+        ge=0,
+        le=1,
+        title="Least agreement",
+        description="Share of its answers that must be those that were evaluated.",
+    )

@@ -10,7 +10,7 @@ from tasks import paths, records
 from tasks.candidate import Candidate
 from tasks.errors import DataError, ModelError
 from tasks.package import __main__ as package
-from tasks.package import bento
+from tasks.package import bento, parity
 
 SIDE: dict[str, object] = {
     "name": "small-int8",
@@ -65,7 +65,11 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, S
         archive.write_bytes(b"archive")
         return bento.Built("sentiment:1", 70.0, 0.1)
 
+    def agree(*_: object) -> dict[str, object]:
+        return {"rows": 9, "agreement": 1.0, "differing": []}
+
     monkeypatch.setattr(bento, "build", build)
+    monkeypatch.setattr(parity, "check", agree)
     return calls
 
 
@@ -104,6 +108,7 @@ def test_pass_packages_the_chosen_candidate(built: list[tuple[Path, Serving]]) -
     assert serving.decoding.choices == ("negative", "positive")
     assert (serving.facts.quality, serving.facts.commit) == (0.9, "c" * 40)
     assert report()["tag"] == "sentiment:1"
+    assert report()["parity"] == {"rows": 9, "agreement": 1.0, "differing": []}
     assert report()["labels"] == {
         "workload": "sentiment",
         "candidate": "quantize/small-int8",

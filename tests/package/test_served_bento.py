@@ -9,6 +9,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +18,19 @@ import openai
 import pytest
 
 from bentos.generator.decoding import Decoding
+from bentos.generator.engine import load_engine
 from bentos.generator.prompt import PromptTemplate
 from bentos.generator.serving import Serving
 from bentos.web import access
-from tasks.package import bento
+from tasks import paths, records
+from tasks.errors import ModelError
+from tasks.package import bento, parity
+from tasks.package.config import PackageConfig
 from tasks.quantize import openvino_ir
 from tasks.quantize.config import QuantizeConfig
-from tests.tiny import tiny_model
+from tasks.records import Prediction
+from tasks.scoring import Traffic, answer_all
+from tests.tiny import TASK, record, tiny_model
 
 SECONDS_TO_START = 60
 SERVING = Serving(
@@ -40,6 +47,7 @@ SERVING = Serving(
 class Served:
     address: str
     built: bento.Built
+    model: Path
     archive: Path
     home: Path
 
@@ -60,7 +68,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         try:
             address = f"http://127.0.0.1:{port}"
             wait_until_ready(address, process, root / "log")
-            yield Served(address, built, archive, home)
+            yield Served(address, built, model, archive, home)
         finally:
             stop(process)
 
@@ -243,6 +251,40 @@ def test_keys_open_a_bento_come_and_go_and_stand_in_no_log(served: Served, tmp_p
             stop(process)
     said = log.read_text()
     assert not [secret for secret in (old, new, other, "secret triumph") if secret in said]
+
+
+def test_a_bento_that_answers_otherwise_than_was_evaluated_is_not_shipped(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    task = TASK.model_copy(update={"prompt": SERVING.prompt})
+    rows = [
+        row.model_copy(
+            update={"messages": [{"role": "system", "content": "Judge."}, *row.messages]}
+        )
+        for row in map(record, range(40))
+    ]
+    paths.PREPARED.mkdir(parents=True)
+    records.write(paths.VALIDATION, rows)
+    with closing(load_engine("openvino", served.model)) as engine:
+        told = answer_all(engine, served.model, rows, task, Traffic(8), "test").predictions
+    evaluated = tmp_path / "evaluated"
+    evaluated.mkdir()
+
+    def check(predictions: list[Prediction], least: float) -> dict[str, object]:
+        records.write(evaluated / paths.PREDICTIONS, predictions)
+        config = PackageConfig(min_agreement=least)
+        home = served.home
+        return parity.check(served.built.tag, home, served.model, evaluated, task, config)
+
+    assert check(told, 1.0) == {"rows": 40, "agreement": 1.0, "differing": []}
+    one = told[0].model_copy(update={"answer": "another one"})
+    assert check([one, *told[1:]], 0.9)["differing"] == [one.id]
+    with pytest.raises(ModelError, match=rf"1 of 40 answers .*{one.id}"):
+        check([one, *told[1:]], 0.995)
+    monkeypatch.setattr(parity, "prompt_ids", lambda row, renderer: [1, 2, 3])
+    with pytest.raises(ModelError, match="40 prompts have not as many tokens"):
+        check(told, 1.0)
 
 
 def test_incomplete_model_ends_with_a_plain_message(served: Served, tmp_path: Path) -> None:

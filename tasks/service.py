@@ -1,6 +1,6 @@
-"""The service that a Bento holds, started with one candidate, and asked over HTTP.
+"""A service of one model, started and asked over HTTP.
 
-    with Service(folder, "openvino", task) as service:
+    with of_candidate(folder, "openvino", task) as service:     # or of_bento(tag, home, task)
         answers = service.answer_all(rows, Traffic(32), progress_label="evaluate:small-int8")
 
 What a request costs includes its way through HTTP, and with a small model that is much of it. The
@@ -16,10 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -42,41 +41,65 @@ SECONDS_TO_END = 20
 ANSWER_SECONDS = 600
 REFUSAL = "cannot serve:"
 """What the service says when it cannot use the model."""
-CODE = Path(__file__).parents[2]
+SCRATCH = "stillhouse-service-"
+CODE = Path(__file__).parents[1]
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
+@contextmanager
+def of_candidate(folder: Path, engine: Kind, task: Task) -> Iterator["Service"]:
+    """The code of bentos/ with a candidate's weights, once it answers.
+
+    Raises:
+        ModelError: it ended, or took too long; with the end of what it printed.
+    """
+    with tempfile.TemporaryDirectory(prefix=SCRATCH) as scratch:
+        model = _stage(Path(scratch) / "model", folder, engine, task)
+        told = {
+            "STILLHOUSE_MODEL": str(model),
+            "BENTOML_HOME": str(paths.state() / "bentoml"),
+            "PYTHONPATH": str(CODE),
+        }
+        started = Service("bentos.generator.service:Generator", Path(scratch), told, task)
+        with started.running():
+            yield started
+
+
+@contextmanager
+def of_bento(tag: str, home: Path, task: Task) -> Iterator["Service"]:
+    """A stored Bento, as it is, once it answers.
+
+    Raises:
+        ModelError: it ended, or took too long; with the end of what it printed.
+    """
+    with tempfile.TemporaryDirectory(prefix=SCRATCH) as scratch:
+        # It holds all that it needs: nothing of the checkout may stand in for it.
+        told = {"BENTOML_HOME": str(home), "PYTHONPATH": ""}
+        started = Service(tag, Path(scratch), told, task)
+        with started.running():
+            yield started
+
+
 class Service:
-    """A server process of its own on loopback, for as long as the context lasts."""
+    """A server process of its own on loopback."""
 
-    def __init__(self, folder: Path, engine: Kind, task: Task) -> None:
-        self._scratch = tempfile.TemporaryDirectory(prefix="stillhouse-service-")
-        root = Path(self._scratch.name)
-        self._log = root / "log"
+    def __init__(
+        self, target: str, scratch: Path, environment: Mapping[str, str], task: Task
+    ) -> None:
+        """Start what `bentoml serve` calls `target`, in an empty folder."""
+        self._log = scratch / "log"
         self._port, self._task = _free_port(), task
-        self._process = _start(_stage(root / "model", folder, engine, task), self._port, self._log)
+        self._process = _start(target, self._port, scratch, environment, self._log)
 
-    def __enter__(self) -> "Service":
-        """Wait until it answers.
-
-        Raises:
-            ModelError: it ended, or took too long; with the end of what it printed.
-        """
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Wait until it answers; end it with the context."""
         try:
             self._wait()
-        except BaseException:
+            yield
+        finally:
             self._end()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end()
 
     def answer_all(
         self, records: Sequence[Record], traffic: Traffic, progress_label: str
@@ -133,7 +156,6 @@ class Service:
         for worker in workers:
             with suppress(psutil.NoSuchProcess):
                 worker.kill()
-        self._scratch.cleanup()
 
 
 def _stage(target: Path, folder: Path, engine: Kind, task: Task) -> Path:
@@ -155,20 +177,17 @@ def _stage(target: Path, folder: Path, engine: Kind, task: Task) -> Path:
     return target
 
 
-def _start(model: Path, port: int, log: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "bentoml", "serve", "bentos.generator.service:Generator"]
-    environment = {
-        **os.environ,
-        "STILLHOUSE_MODEL": str(model),
-        "BENTOML_HOME": str(paths.state() / "bentoml"),
-        "BENTOML_DO_NOT_TRACK": "True",
-    }
-    environment.pop(access.VARIABLE, None)  # on loopback it needs no keys
+def _start(
+    target: str, port: int, folder: Path, environment: Mapping[str, str], log: Path
+) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "bentoml", "serve", target]
+    whole = {**os.environ, "BENTOML_DO_NOT_TRACK": "True", **environment}
+    whole.pop(access.VARIABLE, None)  # on loopback it needs no keys
     with log.open("wb") as sink:
         return subprocess.Popen(
             [*command, "--host", HOST, "--port", str(port)],
-            cwd=CODE,
-            env=environment,
+            cwd=folder,
+            env=whole,
             stdout=sink,
             stderr=sink,
         )
@@ -190,7 +209,7 @@ def _free_port() -> int:
 
 async def _ask(stream: Stream, record: Record) -> Completion:
     reader, writer = stream
-    body = json.dumps({"model": NAME, "messages": record.messages}).encode()
+    body = json.dumps({"messages": record.messages}).encode()
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
