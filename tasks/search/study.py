@@ -32,7 +32,8 @@ RECIPE, PHASE, LEVER, SECONDS = "recipe", "phase", "lever", "seconds"
 
 SECONDS_PER_HOUR = 3600
 LOOKING = 0.5
-"""Share of the hours after which no brief look begins: finalists need time too."""
+"""Share of the hours that levers alone leave, after which no brief look begins: finalists need time
+too."""
 
 DRAWS = 50
 """Proposals in a row that were all tried already: then there is nothing new to find."""
@@ -84,11 +85,12 @@ class Study:
                 return _turn(trial)
             self._study.tell(trial.number, state=TrialState.FAIL)
         told = self.told()
-        spent = math.fsum(each.seconds for each in told) / SECONDS_PER_HOUR
+        spent = _hours(told)
         if spent >= self._config.hours:
             return None
         turn = self._alone(told)
-        if turn is None and spent < LOOKING * self._config.hours:
+        alone = _hours([each for each in told if each.turn.phase == "alone"])
+        if turn is None and spent < alone + LOOKING * (self._config.hours - alone):
             turn = self._brief(told)
         return turn or self._full(told)
 
@@ -169,6 +171,10 @@ class Study:
         Trial(self._study, self._study.get_trials()[turn.number]._trial_id).set_user_attr(
             SECONDS, seconds
         )
+
+
+def _hours(told: Sequence[Told]) -> float:
+    return math.fsum(each.seconds for each in told) / SECONDS_PER_HOUR
 
 
 def _drawn(trial: Trial, config: SearchConfig) -> Recipe:
