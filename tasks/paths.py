@@ -58,6 +58,11 @@ def evaluation(name: str) -> Path:
     return Path("data/evaluate") / name
 
 
+def route(variant: str) -> Path:
+    """Folder of a calibrated router."""
+    return Path("data/route") / variant
+
+
 def output(stage: str, variant: str | None = None) -> Path:
     """Folder that a stage writes; its report.json lies directly inside.
 
@@ -74,6 +79,8 @@ def output(stage: str, variant: str | None = None) -> Path:
         return answers(variant)
     if stage == "importance":
         return importance(variant)
+    if stage == "route":
+        return route(variant)
     if stage in {"evaluate", "baseline", "remote"}:
         return evaluation(variant)
     return candidate(f"{stage}/{variant}")

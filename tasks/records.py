@@ -59,6 +59,7 @@ class Prediction(Row):
     Attributes:
         score: what the task's metric says of the answer, 0 to 1; 1 or 0 where it is right or not.
         metadata: the record's, by which answers are looked at in slices.
+        confidence: how sure the model was, 0 to 1; None where it was not asked.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Prediction(Row):
     answer: str
     score: float = Field(ge=0, le=1)
     metadata: dict[str, str] = {}
+    confidence: float | None = Field(default=None, ge=0, le=1)
 
 
 Line = TypeVar("Line", bound=Row)

@@ -15,6 +15,7 @@ import numpy as np
 
 from bentos.generator.engine import Completion, Engine
 from bentos.generator.prompt import Renderer
+from bentos.router.confidence import confidence as confidence_of
 from tasks.config import Task
 from tasks.examples import prompt_ids
 from tasks.metrics.choose import Score, scorer
@@ -68,6 +69,7 @@ def answer_all(
     task: Task,
     traffic: Traffic,
     progress_label: str,
+    confidence: bool = False,
 ) -> Answers:
     """Send all requests as the traffic has them, and wait for every answer.
 
@@ -78,8 +80,10 @@ def answer_all(
         task: how to draw answers, and what gives them their score.
         traffic: how requests come.
         progress_label: names the work in progress lines.
+        confidence: whether to ask how sure the model is.
     """
-    renderer, decoding = Renderer.from_folder(folder), task.decoding()
+    renderer = Renderer.from_folder(folder)
+    decoding = task.decoding().model_copy(update={"logprobs": confidence})
 
     async def complete(record: Record) -> Completion:
         return await engine.complete(prompt_ids(record, renderer), decoding)
@@ -115,7 +119,7 @@ async def ask(
     done = await asyncio.gather(*map(one, records, due))
     seconds = time.perf_counter() - started
     return Answers(
-        [_judge(record, c.text, score) for record, (c, _) in zip(records, done, strict=True)],
+        [_judge(record, c, score) for record, (c, _) in zip(records, done, strict=True)],
         latencies=[latency for _, latency in done],
         prompt_tokens=[completion.prompt_tokens for completion, _ in done],
         completion_tokens=[completion.completion_tokens for completion, _ in done],
@@ -123,12 +127,14 @@ async def ask(
     )
 
 
-def _judge(record: Record, text: str, score: Score) -> Prediction:
-    answer = text.strip()
+def _judge(record: Record, completion: Completion, score: Score) -> Prediction:
+    answer = completion.text.strip()
+    logprobs = [each.logprob for each in completion.scored]
     return Prediction(
         id=record.id,
         reference=record.reference,
         answer=answer,
         score=score(answer, record.reference),
         metadata=record.metadata,
+        confidence=confidence_of(logprobs) if logprobs else None,
     )

@@ -25,7 +25,7 @@ from urllib.request import urlopen
 import psutil
 
 from bentos.generator import serving
-from bentos.generator.engine import Completion, Kind
+from bentos.generator.engine import Completion, Kind, Scored
 from bentos.web import access
 from bentos.web.limits import Limits
 from tasks import paths, scoring
@@ -102,23 +102,27 @@ class Service:
             self._end()
 
     def answer_all(
-        self, records: Sequence[Record], traffic: Traffic, progress_label: str
+        self,
+        records: Sequence[Record],
+        traffic: Traffic,
+        progress_label: str,
+        confidence: bool = False,
     ) -> Answers:
         """Send all requests as the traffic has them, and wait for every answer.
 
         Raises:
             ModelError: the server refused or failed a request.
         """
-        return asyncio.run(self._answer_all(records, traffic, progress_label))
+        return asyncio.run(self._answer_all(records, traffic, progress_label, confidence))
 
     async def _answer_all(
-        self, records: Sequence[Record], traffic: Traffic, progress_label: str
+        self, records: Sequence[Record], traffic: Traffic, progress_label: str, confidence: bool
     ) -> Answers:
         idle: list[Stream] = []
 
         async def complete(record: Record) -> Completion:
             stream = idle.pop() if idle else await asyncio.open_connection(HOST, self._port)
-            completion = await _ask(stream, record)
+            completion = await _ask(stream, record, confidence)
             idle.append(stream)
             return completion
 
@@ -207,9 +211,12 @@ def _free_port() -> int:
         return port
 
 
-async def _ask(stream: Stream, record: Record) -> Completion:
+async def _ask(stream: Stream, record: Record, confidence: bool) -> Completion:
     reader, writer = stream
-    body = json.dumps({"messages": record.messages}).encode()
+    asked: dict[str, object] = {"messages": record.messages}
+    if confidence:
+        asked["logprobs"] = True
+    body = json.dumps(asked).encode()
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
@@ -223,9 +230,11 @@ async def _ask(stream: Stream, record: Record) -> Completion:
         raise ModelError(f"the service did not answer record {record.id}: {text}")
     whole = json.loads(answer)
     choice, usage = whole["choices"][0], whole["usage"]
+    told = (choice["logprobs"] or {"content": ()})["content"]
     return Completion(
         choice["message"]["content"] or "",
         usage["prompt_tokens"],
         usage["completion_tokens"],
         choice["finish_reason"],
+        tuple(Scored(None, each["logprob"]) for each in told),
     )

@@ -35,6 +35,7 @@ from tasks.prepare.config import Prepare
 from tasks.prune.config import PruneConfig
 from tasks.quantize.config import ENGINES, QuantizeConfig
 from tasks.remote_config import RemoteConfig
+from tasks.route.config import RouteConfig
 from tasks.search.config import SearchConfig
 
 Budget = Literal["smoke", "quick", "full"]
@@ -80,6 +81,7 @@ class Workload(Config):
     remote: dict[VariantName, RemoteConfig] = Field(default={}, description="Models elsewhere.")
     evaluate: EvaluateConfig
     gate: GateConfig
+    route: dict[VariantName, RouteConfig] = Field(default={}, description="Routers.")
     package: PackageConfig = PackageConfig()
     search: SearchConfig | None = Field(default=None, description="What the flow search may try.")
 
@@ -108,7 +110,8 @@ class Workload(Config):
         judged = [StageRef("baseline", name) for name in self.baseline]
         judged += [StageRef("remote", name) for name in self.remote]
         judged += [StageRef("evaluate", name) for name in self.evaluate.candidates]
-        return start + made + judged + [StageRef(name) for name in ("gate", "report", "package")]
+        routed = [StageRef("route", name) for name in self.route]
+        return [*start, *made, *judged, *routed, *map(StageRef, ("gate", "report", "package"))]
 
     def needed(self, goals: Iterable[StageRef]) -> set[StageRef]:
         """The goals, and all that they are made from; of a sound workload."""
@@ -355,6 +358,7 @@ def _contradictions(workload: Workload, file: str) -> list[Problem]:
         found.append(Problem(file, "gate.champion", str(workload.gate.champion), remedy))
     found += _metrics(workload, file)
     found += _engines(workload, file)
+    found += _routers(workload, file)
     named_all = [*workload.baseline, *workload.remote, *workload.evaluate.candidates]
     twice = sorted({name for name in named_all if named_all.count(name) > 1})
     if twice:
@@ -414,6 +418,20 @@ def _engines(workload: Workload, file: str) -> Iterator[Problem]:
                 yield Problem(file, f"evaluate.candidates.{name}.engine", entry.engine, remedy)
 
 
+def _routers(workload: Workload, file: str) -> Iterator[Problem]:
+    """Routers whose models do not tell how sure they are, or were not asked the same rows."""
+    for name, router in workload.route.items():
+        known = workload.evaluate.candidates
+        entries = {model: known[model] for model in router.models if model in known}
+        for model in router.models[:-1]:
+            if model in entries and not entries[model].confidence:
+                key = f"evaluate.candidates.{model}.confidence"
+                yield Problem(file, key, "False", f"route.{name} needs it: set true")
+        if len({entry.rows for entry in entries.values()}) > 1:
+            remedy = "its models are asked different numbers of rows; let all have the same"
+            yield Problem(file, f"route.{name}.models", _listed(entries), remedy)
+
+
 def _learned_rounded(workload: Workload, file: str) -> Iterator[Problem]:
     """Variants of 4 bits that are rounded in another way than their student learned to be."""
     for name, made in workload.quantize.items():
@@ -470,6 +488,14 @@ def _references(workload: Workload) -> Iterator[tuple[str, str, str, set[str]]]:
     yield "gate.teacher", workload.gate.teacher, "evaluated candidate", evaluated
     if workload.gate.champion is not None:
         yield "gate.champion", workload.gate.champion, "evaluated candidate", evaluated
+    for name, router in workload.route.items():
+        for model in router.models:
+            yield (
+                f"route.{name}.models",
+                model,
+                "evaluated candidate",
+                evaluated - {*workload.remote},
+            )
     for name in workload.gate.cost_references:
         yield "gate.cost_references", name, "evaluated candidate", evaluated
 

@@ -16,9 +16,12 @@ FinishReason = Literal["stop", "length"]
 
 
 class Scored(NamedTuple):
-    """A token of an answer and its log-probability among all tokens, unconstrained, untempered."""
+    """A token of an answer and its log-probability among all tokens, unconstrained, untempered.
 
-    token: int
+    The token is None where an answer came over HTTP, which tells its text.
+    """
+
+    token: int | None
     logprob: float
 
 

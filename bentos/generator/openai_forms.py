@@ -81,7 +81,7 @@ class ChatForm:
         return {
             "content": [
                 {
-                    "token": (text := self._renderer.decode([one.token])),
+                    "token": (text := _text(self._renderer, one)),
                     "logprob": one.logprob,
                     "bytes": list(text.encode()),
                     "top_logprobs": [],
@@ -127,12 +127,16 @@ class TextForm:
         scores = None
         if self._logprobs:
             scores = {
-                "tokens": [self._renderer.decode([one.token]) for one in scored],
+                "tokens": [_text(self._renderer, one) for one in scored],
                 "token_logprobs": [one.logprob for one in scored],
                 "top_logprobs": None,
                 "text_offset": None,
             }
         return {"index": index, "text": text, "logprobs": scores, "finish_reason": finish_reason}
+
+
+def _text(renderer: Renderer, one: Scored) -> str:
+    return "" if one.token is None else renderer.decode([one.token])
 
 
 def _head(prefix: str, model: str) -> Json:

@@ -27,6 +27,9 @@ class EntryConfig(Config):
         "new one must beat; candidate: may take their place; baseline: shown only.",
     )
     rows: int | None = Field(default=None, ge=1, description="Validation rows; all when null.")
+    confidence: bool = Field(
+        default=False, description="Ask how sure the model is, as a router does; it costs a little."
+    )
 
 
 class EvaluateConfig(Config):

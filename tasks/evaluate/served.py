@@ -61,13 +61,16 @@ def evaluate(
 def _asked(name: str, entry: EntryConfig, measure: MeasureConfig, task: Task) -> Iterator[Ask]:
     """The candidate, loaded and ready to be asked."""
     folder, label = paths.candidate(entry.candidate), f"evaluate:{name}"
+    sure = entry.confidence
     match measure.through:
         case "service":
             with service.of_candidate(folder, entry.engine, task) as served:
-                yield lambda rows, traffic: served.answer_all(rows, traffic, label)
+                yield lambda rows, traffic: served.answer_all(rows, traffic, label, sure)
         case "engine":
             with closing(load_engine(entry.engine, folder)) as engine:
-                yield lambda rows, traffic: answer_all(engine, folder, rows, task, traffic, label)
+                yield lambda rows, traffic: answer_all(
+                    engine, folder, rows, task, traffic, label, sure
+                )
         case _:
             assert_never(measure.through)
 

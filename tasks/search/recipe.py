@@ -114,7 +114,7 @@ def base(workload: Workload, search: SearchConfig) -> Workload:
     asked = {told.teacher for told in kept.ask.values()}
     content["remote"] = {n: v for n, v in content["remote"].items() if n in asked}
     content["evaluate"]["candidates"] = {workload.gate.teacher: teacher.model_dump(mode="json")}
-    content |= {"baseline": {}, "search": None}
+    content |= {"baseline": {}, "route": {}, "search": None}
     content["gate"] |= {"cost_references": [], "champion": None}
     return Workload.model_validate(content)
 

@@ -1,0 +1,1 @@
+"""Sends each request to the cheapest model that is good enough: the content of a Bento."""

@@ -1,0 +1,71 @@
+"""What was measured of a router: router.json, written by `python -m tasks.route <variant>`.
+
+{"workload": "sentiment", "models": ["small-int8", "teacher"], "level": 0.83, "floor": 0.98,
+ "confidence": 0.95, "kept": [0.7, 0.3], "recommended": true, "why": "…", "expires": "2027-02-24"}
+"""
+
+from datetime import date
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+FILE = "router.json"
+
+
+class Calibration(BaseModel):
+    """A level of confidence and what it is worth.
+
+    Attributes:
+        models: the cheapest first; the last one's quality is what the floor is a share of.
+        level: confidence below which the next model is asked; None where no level was shown to
+            keep the floor.
+        floor: share of the last model's quality that is kept, with probability `confidence`.
+        kept: shares of the requests that each model's answer was good enough for.
+        recommended: whether it beats what needs no router.
+        why: in words.
+        expires: after that day data may have changed: calibrate again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workload: str
+    models: tuple[str, ...] = Field(min_length=2)
+    level: float | None = Field(ge=0, le=1)
+    floor: float = Field(gt=0, le=1)
+    confidence: float = Field(gt=0, lt=1)
+    kept: tuple[float, ...]
+    recommended: bool
+    why: str
+    expires: date
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Calibration":
+        if self.level is not None and len(self.kept) != len(self.models):
+            raise ValueError("kept must have a share for each of models")
+        if self.recommended and self.level is None:
+            raise ValueError("recommended without a level")
+        return self
+
+
+def read(folder: Path) -> Calibration:
+    """The router.json of a folder.
+
+    Raises:
+        FileNotFoundError: the folder has none.
+        ValueError: it does not hold what it should.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no {FILE}: run `python -m tasks.route` to make one"
+        )
+    try:
+        return Calibration.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise ValueError(f"{file} is not valid: {error}") from error
+
+
+def write(calibration: Calibration, folder: Path) -> None:
+    """Write router.json into a folder."""
+    text = calibration.model_dump_json(indent=2) + "\n"
+    (folder / FILE).write_text(text, encoding="utf-8")
