@@ -15,12 +15,14 @@ class OpenAIServer:
         keys: what the requests' Authorization headers held.
         failing: status codes that the next requests are answered with instead.
         sampled: answers requests that have a seed, from content and seed.
+        logprob: of the answer's one token, from content; told to those who ask.
     """
 
     def __init__(self, rule: Callable[[str], str]) -> None:
         self.asked, self.keys = list[dict[str, Any]](), set[str | None]()
         self.failing = list[int]()
         self.sampled: Callable[[str, int], str] | None = None
+        self.logprob: Callable[[str], float] | None = None
         this = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -36,7 +38,14 @@ class OpenAIServer:
                 text = drawn(content, body["seed"]) if drawn else rule(content)
                 message = {"role": "assistant", "content": text}
                 read = sum(len(each["content"].split()) for each in body["messages"])
-                choice = {"index": 0, "message": message, "finish_reason": "stop"}
+                choice: dict[str, Any] = {"index": 0, "message": message, "logprobs": None}
+                choice["finish_reason"] = "stop"
+                if body.get("logprobs") and this.logprob:
+                    token = {"token": text, "logprob": this.logprob(content), "top_logprobs": []}
+                    choice["logprobs"] = {"content": [token], "refusal": None}
+                if body.get("stream"):
+                    self.events(text)
+                    return
                 usage = {"prompt_tokens": read, "completion_tokens": len(text.split())}
                 answer: dict[str, Any] = {"id": "1", "object": "chat.completion", "created": 0}
                 answer |= {"model": body["model"], "choices": [choice]}
@@ -50,6 +59,16 @@ class OpenAIServer:
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
+
+            def events(self, text: str) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.end_headers()
+                for piece in (text[:2], text[2:]):
+                    choice = {"index": 0, "delta": {"content": piece}, "finish_reason": None}
+                    event = {"id": "1", "object": "chat.completion.chunk", "choices": [choice]}
+                    self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
+                self.wfile.write(b"data: [DONE]\n\n")
 
             def log_message(self, *_: object) -> None:
                 """Quiet."""

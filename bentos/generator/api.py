@@ -58,7 +58,7 @@ def create_app(serving: Serving, renderer: Renderer, access: Access) -> FastAPI:
     errors.add_handlers(app)
     app.add_exception_handler(PromptTooLongError, _prompt_too_long)
     app.add_exception_handler(EngineError, _engine_failed)
-    app.add_middleware(Door, access=access, limits=serving.limits, scope=SCOPE, meter=meter)
+    app.add_middleware(Door, access=access, limits=serving.limits, scopes=[SCOPE], meter=meter)
     app.add_api_route(MODELS, api.models, methods=["GET"])
     app.add_api_route(f"{MODELS}/{{name}}", api.model, methods=["GET"])
     app.add_api_route(CHAT, api.chat, methods=["POST"])

@@ -1,6 +1,6 @@
 """Lets a request in or not: keys, size, and how many are inside at once.
 
-    app.add_middleware(Door, access=Access.from_environment(), limits=Limits(), scope="generate",
+    app.add_middleware(Door, access=Access.from_environment(), limits=Limits(), scopes=["generate"],
                        meter=Meter("sentiment", routes=["/predict"]))
 
 A request is read whole before the application sees it, so that no slow or endless sender holds a
@@ -8,7 +8,8 @@ place; who is turned away hears why, in the form of the OpenAI API, at once.
 """
 
 import asyncio
-from typing import Final
+from collections.abc import Collection
+from typing import Final, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,15 +24,31 @@ OPEN_PATHS: Final = frozenset({"/openapi.json", "/docs"})
 """Described to everybody: they hold no data."""
 
 
+class Visitor(NamedTuple):
+    """Whose key a request holds, and what of the service it opens, as its holder's file has it."""
+
+    name: str
+    scopes: tuple[str, ...]
+
+
+VISITOR: Final = "stillhouse.visitor"
+"""Where the application finds its Visitor in ASGI's scope; nowhere when no keys are asked for."""
+
+
 class Door:
     """ASGI middleware."""
 
     def __init__(
-        self, app: ASGIApp, access: Access, limits: Limits, scope: str, meter: Meter
+        self,
+        app: ASGIApp,
+        access: Access,
+        limits: Limits,
+        scopes: Collection[str],
+        meter: Meter,
     ) -> None:
-        """`scope` is what a key must open."""
-        self._app, self._access, self._limits, self._scope = app, access, limits, scope
-        self._meter = meter
+        """`scopes` are those of which a key must have one."""
+        self._app, self._access, self._limits, self._meter = app, access, limits, meter
+        self._scopes = frozenset(scopes)
         self._inside = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,9 +102,11 @@ class Door:
                 headers={"WWW-Authenticate": "Bearer"},
             )
         name, holder = known
-        if self._scope not in holder.scopes:
-            raise ApiError(403, f"this key does not open {self._scope}", code="insufficient_scope")
-        scope["stillhouse.holder"] = name
+        opened = [each for each in holder.scopes if each in self._scopes]
+        if not opened:
+            needed = ", ".join(sorted(self._scopes))
+            raise ApiError(403, f"this key does not open {needed}", code="insufficient_scope")
+        scope[VISITOR] = Visitor(name, tuple(opened))
 
     def _check_room(self, scope: Scope) -> None:
         length = _header(scope, b"content-length")

@@ -29,7 +29,7 @@ class Inside:
         self.entered = 0
         self.app = FastAPI()
         meter = Meter("tiny", ["/echo"], self.registry)
-        self.app.add_middleware(Door, access=door, limits=LIMITS, scope="generate", meter=meter)
+        self.app.add_middleware(Door, access=door, limits=LIMITS, scopes=["generate"], meter=meter)
         self.app.add_api_route("/echo", self.echo, methods=["POST"])
 
     async def echo(self) -> dict[str, str]:

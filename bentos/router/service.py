@@ -1,0 +1,74 @@
+"""The router's service: `bentoml serve bentos.router.service:Router --host 127.0.0.1`.
+
+STILLHOUSE_ROUTER names the file that says where the models are (bentos.router.deployment); the
+calibration is the router.json in the folder `calibration` beside this file, or in
+STILLHOUSE_CALIBRATION. STILLHOUSE_SPENDING names the file of what was spent, which is forgotten
+with the process otherwise. Keys are those of STILLHOUSE_KEYS (bentos.web.access); scopes are tiers.
+"""
+
+import os
+from pathlib import Path
+
+import bentoml
+import httpx
+from fastapi import FastAPI
+
+from bentos.router import calibration, deployment
+from bentos.router.api import create_app
+from bentos.router.calibration import Calibration
+from bentos.router.events import Events
+from bentos.router.meter import RouterMeter
+from bentos.router.routing import Router as Routing
+from bentos.router.spending import Spending
+from bentos.router.upstream import Upstream
+from bentos.router.watch import Watch
+from bentos.web.access import Access
+from bentos.web.limits import Limits
+
+CALIBRATION = Path(os.environ.get("STILLHOUSE_CALIBRATION", Path(__file__).parent / "calibration"))
+SPENDING = os.environ.get("STILLHOUSE_SPENDING")
+CONNECTIONS = 1024
+
+
+def _read() -> tuple[Calibration | None, deployment.Deployment, FastAPI]:
+    try:
+        known = calibration.read(CALIBRATION) if CALIBRATION.is_dir() else None
+        told = deployment.from_environment()
+        name = known.workload if known else "router"
+        return known, told, create_app(name, told, Access.from_environment(), Limits())
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"cannot route: {error}") from error
+
+
+known, told, app = _read()
+
+
+@bentoml.service(
+    name="router",
+    workers=1,
+    traffic={"timeout": 600},
+    tracing={"excluded_urls": [".*"]},
+)
+@bentoml.asgi_app(app)
+class Router:
+    """Several models behind one OpenAI endpoint."""
+
+    def __init__(self) -> None:
+        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        # No proxies of the environment and no redirects: only what the file names is asked.
+        client = httpx.AsyncClient(limits=limits, trust_env=False, follow_redirects=False)
+        try:
+            upstreams = {n: Upstream(n, c, client) for n, c in told.upstreams.items()}
+            self._spending = Spending(Path(SPENDING) if SPENDING else None)
+        except (OSError, ValueError) as error:
+            raise SystemExit(f"cannot route: {error}") from error
+        workload = known.workload if known else "router"
+        events = Events(workload, client, told.events_url)
+        watch = Watch(told, known, events)
+        meter = RouterMeter(told.currency)
+        app.state.router = Routing(told, known, upstreams, self._spending, watch, meter)
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def stop(self) -> None:
+        """Close what was opened."""
+        self._spending.close()
