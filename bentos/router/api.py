@@ -1,6 +1,6 @@
 """The HTTP interface of a router: one OpenAI endpoint in front of several models.
 
-    app = create_app("sentiment", deployment, access, limits)
+    app = create_app("sentiment", ["free", "standard"], "standard", access, limits)
     app.state.router = Router(...)
 
 X-Stillhouse-Tier asks for a tier that the key opens. X-Stillhouse-Upstream tells whose answer it
@@ -8,7 +8,7 @@ is, X-Stillhouse-Asked who was asked, X-Stillhouse-Degraded that a dearer model 
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Annotated, Any, Final
 
@@ -16,7 +16,6 @@ from fastapi import FastAPI, Header, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from bentos.router.deployment import Deployment
 from bentos.router.routing import OverLimitError, Routed, Router, Streamed
 from bentos.router.upstream import RefusedError, UnavailableError
 from bentos.web import errors
@@ -50,24 +49,35 @@ class ChatBody(BaseModel):
     stream: bool | None = None
 
 
-def create_app(workload: str, deployment: Deployment, access: Access, limits: Limits) -> FastAPI:
-    """The application; its `state.router` must be set before the first request."""
+def create_app(
+    workload: str, tiers: Sequence[str], default_tier: str, access: Access, limits: Limits
+) -> FastAPI:
+    """The application; its `state.router` must be set before the first request.
+
+    Args:
+        workload: the one name that all models answer to.
+        tiers: what a key may open.
+        default_tier: of requests without a key.
+        access: who has one.
+        limits: of requests.
+    """
     app = FastAPI(title=f"{workload} router", redoc_url=None)
     app.state.router = None
     meter = Meter(f"{workload}-router", (MODELS, CHAT))
-    api = _Api(app, workload, deployment)
+    api = _Api(app, workload, tiers, default_tier)
     errors.add_handlers(app)
-    app.add_middleware(
-        Door, access=access, limits=limits, scopes=list(deployment.tiers), meter=meter
-    )
+    app.add_middleware(Door, access=access, limits=limits, scopes=tiers, meter=meter)
     app.add_api_route(MODELS, api.models, methods=["GET"])
     app.add_api_route(CHAT, api.chat, methods=["POST"])
     return app
 
 
 class _Api:
-    def __init__(self, app: FastAPI, workload: str, deployment: Deployment) -> None:
-        self._app, self._workload, self._deployment = app, workload, deployment
+    def __init__(
+        self, app: FastAPI, workload: str, tiers: Sequence[str], default_tier: str
+    ) -> None:
+        self._app, self._workload = app, workload
+        self._tiers, self._default = tuple(tiers), default_tier
 
     async def models(self) -> dict[str, object]:
         """The one name that all models answer to."""
@@ -114,9 +124,9 @@ class _Api:
 
     def _tier(self, visitor: Visitor | None, wanted: str | None) -> str:
         """What is asked for, if the key opens it; else the first that it opens."""
-        opened = visitor.scopes if visitor else tuple(self._deployment.tiers)
+        opened = visitor.scopes if visitor else self._tiers
         if wanted is None:
-            return opened[0] if visitor else self._deployment.default_tier
+            return opened[0] if visitor else self._default
         if wanted not in opened:
             raise ApiError(
                 403, f"the tier {wanted[:64]} is not open to this key", code="insufficient_scope"

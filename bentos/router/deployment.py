@@ -170,9 +170,8 @@ def from_environment() -> Deployment:
     """As STILLHOUSE_ROUTER says.
 
     Raises:
+        KeyError: it is not set.
         OSError: the file cannot be read.
-        ValueError: it is not named, or not valid.
+        ValueError: it is not valid.
     """
-    if not (named := os.environ.get(VARIABLE)):
-        raise ValueError(f"{VARIABLE} must name the file that says where the models are")
-    return read(Path(named))
+    return read(Path(os.environ[VARIABLE]))

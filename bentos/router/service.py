@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from bentos.router import calibration, deployment
 from bentos.router.api import create_app
 from bentos.router.calibration import Calibration
+from bentos.router.deployment import Deployment
 from bentos.router.events import Events
 from bentos.router.meter import RouterMeter
 from bentos.router.routing import Router as Routing
@@ -30,12 +31,15 @@ SPENDING = os.environ.get("STILLHOUSE_SPENDING")
 CONNECTIONS = 1024
 
 
-def _read() -> tuple[Calibration | None, deployment.Deployment, FastAPI]:
+def _read() -> tuple[Calibration | None, Deployment | None, FastAPI]:
+    """What is known when this file is imported; BentoML also does so to build, without models."""
     try:
         known = calibration.read(CALIBRATION) if CALIBRATION.is_dir() else None
-        told = deployment.from_environment()
+        told = deployment.from_environment() if deployment.VARIABLE in os.environ else None
         name = known.workload if known else "router"
-        return known, told, create_app(name, told, Access.from_environment(), Limits())
+        tiers = tuple(told.tiers) if told else ()
+        default = told.default_tier if told else ""
+        return known, told, create_app(name, tiers, default, Access.from_environment(), Limits())
     except (OSError, ValueError) as error:
         raise SystemExit(f"cannot route: {error}") from error
 
@@ -54,6 +58,10 @@ class Router:
     """Several models behind one OpenAI endpoint."""
 
     def __init__(self) -> None:
+        if told is None:
+            raise SystemExit(
+                f"cannot route: {deployment.VARIABLE} must name the file that says where models are"
+            )
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
         # No proxies of the environment and no redirects: only what the file names is asked.
         client = httpx.AsyncClient(limits=limits, trust_env=False, follow_redirects=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bentos.generator.serving import Facts, Serving
-from tasks import candidate, params, paths, records, stage
+from tasks import bento_store, candidate, params, paths, records, stage
 from tasks.candidate import Candidate
 from tasks.candidates_table import GateReport, Side
 from tasks.config import Task
@@ -82,7 +82,7 @@ def _package(
     built = bento.build(folder, serving, labels, archive)
     evaluated = paths.evaluation(chosen.name)
     return {
-        "parity": parity.check(built.tag, bento.home(), folder, evaluated, task, config),
+        "parity": parity.check(built.tag, bento_store.home(), folder, evaluated, task, config),
         "tag": built.tag,
         "archive": str(archive),
         "candidate": chosen.candidate,

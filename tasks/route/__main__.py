@@ -1,11 +1,18 @@
 """Calibrate one router, and say whether it is worth having: `python -m tasks.route cascade`.
 
-Reads data/evaluate/*/, writes data/route/<variant>/router.json and report.json. That no router is
-recommended is a result like any other.
+Reads data/evaluate/*/, writes data/route/<variant>/router.json, report.json and, where a router is
+recommended, its Bento. That none is recommended is a result like any other.
 """
 
-from tasks import params, paths, records, stage
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks import bento_store, params, paths, records, stage
 from tasks.route.config import RouteConfig
+
+if TYPE_CHECKING:
+    from bentos.router.calibration import Calibration
 
 
 def main(arguments: list[str]) -> None:
@@ -18,10 +25,27 @@ def main(arguments: list[str]) -> None:
 
     found, report = calibrate.calibrate(workload, config)
     folder = paths.route(name)
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     calibration.write(found, folder)
+    if found.recommended:
+        report |= {"tag": _packaged(folder, found)}
     records.write_report(folder / paths.REPORT, report)
     print(found.why)
+
+
+def _packaged(folder: Path, found: "Calibration") -> str:
+    """Build the router's Bento; its tag."""
+    from bentos.router import calibration
+
+    def fill(service: Path) -> None:
+        target = service / "calibration"
+        target.mkdir()
+        calibration.write(found, target)
+
+    labels = {"workload": found.workload, "models": "-".join(found.models)}
+    archive = folder / f"{found.workload}-router.tar"
+    return bento_store.build("router", f"{found.workload}-router", fill, labels, archive).tag
 
 
 if __name__ == "__main__":

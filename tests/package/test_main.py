@@ -7,6 +7,7 @@ import yaml
 
 from bentos.generator.serving import Serving
 from tasks import paths, records
+from tasks.bento_store import Built
 from tasks.candidate import Candidate
 from tasks.errors import DataError, ModelError
 from tasks.package import __main__ as package
@@ -58,12 +59,10 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, S
     Path("params.yaml").write_text(yaml.safe_dump({"task": task, "package": {}}))
     calls: list[tuple[Path, Serving]] = []
 
-    def build(
-        model: Path, serving: Serving, labels: Mapping[str, str], archive: Path
-    ) -> bento.Built:
+    def build(model: Path, serving: Serving, labels: Mapping[str, str], archive: Path) -> Built:
         calls.append((model, serving))
         archive.write_bytes(b"archive")
-        return bento.Built("sentiment:1", 70.0, 0.1)
+        return Built("sentiment:1", 70.0, 0.1)
 
     def agree(*_: object) -> dict[str, object]:
         return {"rows": 9, "agreement": 1.0, "differing": []}

@@ -23,6 +23,7 @@ from bentos.generator.prompt import PromptTemplate
 from bentos.generator.serving import Serving
 from bentos.web import access
 from tasks import paths, records
+from tasks.bento_store import Built
 from tasks.errors import ModelError
 from tasks.package import bento, parity
 from tasks.package.config import PackageConfig
@@ -46,7 +47,7 @@ SERVING = Serving(
 @dataclass(frozen=True)
 class Served:
     address: str
-    built: bento.Built
+    built: Built
     model: Path
     archive: Path
     home: Path

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from bentos.router import calibration
-from tasks import paths, records
+from tasks import bento_store, paths, records
+from tasks.bento_store import Built
 from tasks.errors import DataError
 from tasks.records import Prediction, Record
 from tasks.route import evidence
@@ -62,7 +63,9 @@ def write(
 
 @pytest.fixture(autouse=True)
 def _empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty checkout, where Bentos are not really built: tests/router builds one."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bento_store, "build", lambda *_: Built("sentiment-router:1", 0.1, 0.1))
     paths.PREPARED.mkdir(parents=True)
 
 
@@ -78,6 +81,7 @@ def test_a_router_that_knows_what_is_lost_is_recommended(
     assert found.models == ("small", "teacher")
     assert found.level is not None
     assert report["rows"]["calibrating"] + report["rows"]["judging"] == 1600
+    assert report["tag"] == "sentiment-router:1"
     worth = report["worth"]
     assert worth["beats_random"]["lower_bound"] > 0
     # What is paid: the small model always, the teacher for what goes on.

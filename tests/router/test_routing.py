@@ -96,7 +96,13 @@ class House:
         events.tell = note  # type: ignore[method-assign]
         watch = Watch(self.deployment, self.calibration, events)
         draws = iter(self.draws)
-        app = create_app("tiny", self.deployment, self.access, Limits())
+        app = create_app(
+            "tiny",
+            tuple(self.deployment.tiers),
+            self.deployment.default_tier,
+            self.access,
+            Limits(),
+        )
         app.state.router = self.router = Router(
             self.deployment,
             self.calibration,
