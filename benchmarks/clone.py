@@ -24,6 +24,9 @@ from tasks.errors import StillhouseError
 CHECKOUT = Path(__file__).parents[1]
 RUN_SECONDS = 2400.0
 COMMAND_SECONDS = 300
+SECONDS_BETWEEN = 5.0
+"""Two questions whether a run has ended, which is measured meanwhile: asking costs time, too."""
+
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -68,7 +71,7 @@ class House:
         Raises:
             StillhouseError: it has not ended after so many seconds.
         """
-        until(lambda: self.state_of(run) in FINAL, seconds, f"run {run}")
+        until(lambda: self.state_of(run) in FINAL, seconds, f"run {run}", every=SECONDS_BETWEEN)
         return self._run(run)
 
     def state_of(self, run: str) -> str:
@@ -102,8 +105,8 @@ def cloned(root: Path) -> Iterator[House]:
         house.command("stop")
 
 
-def until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait until a condition holds; the server may be away meanwhile.
+def until(condition: Callable[[], object], seconds: float, what: str, every: float = 0.5) -> None:
+    """Wait until a condition holds, looking `every` so many seconds; the server may be away.
 
     Raises:
         StillhouseError: it did not in time.
@@ -115,7 +118,7 @@ def until(condition: Callable[[], object], seconds: float, what: str) -> None:
                 return
         except httpx.HTTPError:
             pass
-        time.sleep(0.5)
+        time.sleep(every)
     raise StillhouseError(f"{what}: waited {seconds:.0f} s in vain")
 
 

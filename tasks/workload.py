@@ -358,7 +358,7 @@ def _contradictions(workload: Workload, file: str) -> list[Problem]:
         found.append(Problem(file, "gate.champion", str(workload.gate.champion), remedy))
     found += _metrics(workload, file)
     found += _engines(workload, file)
-    found += _routers(workload, file)
+    found += [*_routers(workload, file), *_feedback(workload, file)]
     named_all = [*workload.baseline, *workload.remote, *workload.evaluate.candidates]
     twice = sorted({name for name in named_all if named_all.count(name) > 1})
     if twice:
@@ -416,6 +416,14 @@ def _engines(workload: Workload, file: str) -> Iterator[Problem]:
                     f"set {able}" if able else "no engine here serves it; evaluate another format"
                 )
                 yield Problem(file, f"evaluate.candidates.{name}.engine", entry.engine, remedy)
+
+
+def _feedback(workload: Workload, file: str) -> Iterator[Problem]:
+    """What is kept of requests must not hold what the workload takes out of them."""
+    pii = workload.prepare.pii
+    if workload.package.feedback.content and pii is not None and pii.action != "keep":
+        remedy = f"personal data are to be gone (prepare.pii.action: {pii.action}); set false"
+        yield Problem(file, "package.feedback.content", "True", remedy)
 
 
 def _routers(workload: Workload, file: str) -> Iterator[Problem]:

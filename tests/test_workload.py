@@ -404,3 +404,26 @@ def test_general_conversations_are_found_beside_the_users_data_and_told_by_their
     replay = resolve("mine", "quick", {}, saved(content, tmp_path)).workload.finetune["lora"].replay
     assert replay is not None
     assert replay.sha256 == hashlib.sha256(b"{}").hexdigest()
+
+
+def test_requests_are_not_kept_where_personal_data_are_to_be_gone() -> None:
+    asked = {"prepare.pii": {"action": "mask"}, "package.feedback": {"content": True}}
+    with pytest.raises(ConfigError, match=r"package\.feedback\.content.*personal data"):
+        resolve("sentiment", "quick", asked, ROOT)
+    kept = {**asked, "prepare.pii": {"action": "keep"}}
+    assert resolve("sentiment", "quick", kept, ROOT).workload.package.feedback.content
+
+
+def test_a_router_needs_models_that_tell_how_sure_they_are_on_the_same_rows() -> None:
+    routed = {"route": {"cascade": {"models": ["small-int8", "teacher"]}}}
+    with pytest.raises(ConfigError, match=r"small-int8\.confidence.*set true"):
+        resolve("sentiment", "quick", routed, ROOT)
+    sure: dict[str, object] = {**routed, "evaluate.candidates.small-int8.confidence": True}
+    stages = resolve("sentiment", "quick", sure, ROOT).stages
+    assert StageRef("route", "cascade") in stages
+    rows = {**sure, "evaluate.candidates.small-int8.rows": 10}
+    with pytest.raises(ConfigError, match="different numbers of rows"):
+        resolve("sentiment", "quick", rows, ROOT)
+    unknown = {"route": {"cascade": {"models": ["small-int8", "nobody"]}}}
+    with pytest.raises(ConfigError, match=r"route\.cascade\.models.*nobody.*no such"):
+        resolve("sentiment", "quick", unknown, ROOT)

@@ -1,6 +1,6 @@
 """The HTTP interface of one model: OpenAI's endpoints and a typed /predict.
 
-app = create_app(serving, renderer, Access.from_environment())
+app = create_app(serving, renderer, Access.from_environment(), feedback)
 app.state.engine = load_engine(serving.engine, folder)
 """
 
@@ -9,14 +9,22 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from bentos.generator.decoding import Decoding
-from bentos.generator.engine import Chunk, Completion, Engine, EngineError, PromptTooLongError
+from bentos.generator.engine import (
+    Chunk,
+    Completion,
+    Engine,
+    EngineError,
+    PromptTooLongError,
+    Scored,
+)
+from bentos.generator.feedback import Feedback
 from bentos.generator.openai_forms import ChatForm, Form, TextForm
 from bentos.generator.openai_types import ChatRequest, CompletionRequest, StreamOptions
 from bentos.generator.parse import parse_answer
@@ -47,14 +55,21 @@ MODELS, CHAT, COMPLETIONS, PREDICT = (
 Result = TypeVar("Result")
 
 
-def create_app(serving: Serving, renderer: Renderer, access: Access) -> FastAPI:
+class Prompt(NamedTuple):
+    """What the model reads, and the conversation that it came from."""
+
+    tokens: list[int]
+    messages: Sequence[Message] = ()
+
+
+def create_app(serving: Serving, renderer: Renderer, access: Access, feedback: Feedback) -> FastAPI:
     """The application; its `state.engine` must be set before the first request."""
     app = FastAPI(
         title=serving.model_name, description=f"Workload {serving.workload}", redoc_url=None
     )
     app.state.engine = None
     meter = Meter(serving.model_name, (MODELS, CHAT, COMPLETIONS, PREDICT))
-    api = _Api(app, serving, renderer, meter)
+    api = _Api(app, serving, renderer, meter, feedback)
     errors.add_handlers(app)
     app.add_exception_handler(PromptTooLongError, _prompt_too_long)
     app.add_exception_handler(EngineError, _engine_failed)
@@ -74,8 +89,16 @@ def create_app(serving: Serving, renderer: Renderer, access: Access) -> FastAPI:
 
 
 class _Api:
-    def __init__(self, app: FastAPI, serving: Serving, renderer: Renderer, meter: Meter) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        serving: Serving,
+        renderer: Renderer,
+        meter: Meter,
+        feedback: Feedback,
+    ) -> None:
         self._app, self._serving, self._renderer = app, serving, renderer
+        self._feedback = feedback
         self._started = int(time.time())
         self._meter = meter
 
@@ -138,7 +161,7 @@ class _Api:
         self,
         request: Request,
         form: Form,
-        prompts: list[list[int]],
+        prompts: list[Prompt],
         decoding: Decoding,
         body: ChatRequest | CompletionRequest,
     ) -> Response:
@@ -154,14 +177,14 @@ class _Api:
         answers = await self._answers(request, asked, decoding)
         if answers is None:
             return Response(status_code=CLIENT_GONE)
-        return JSONResponse(form.whole(answers, sum(map(len, prompts))))
+        return JSONResponse(form.whole(answers, sum(len(each.tokens) for each in prompts)))
 
     async def _answers(
-        self, request: Request, prompts: list[list[int]], decoding: Decoding
+        self, request: Request, prompts: list[Prompt], decoding: Decoding
     ) -> list[Completion] | None:
         """Answers to all prompts, which the engine batches; None when the client went away."""
         calls = (
-            self._engine.complete(prompt, _seeded(decoding, number))
+            self._engine.complete(prompt.tokens, _seeded(decoding, number))
             for number, prompt in enumerate(prompts)
         )
         try:
@@ -169,8 +192,8 @@ class _Api:
                 answers = await _while_connected(request, _together(calls))
         except TimeoutError:
             raise self._too_slow() from None
-        for one in answers or ():
-            self._count(one.prompt_tokens, one.completion_tokens)
+        for prompt, one in zip(prompts, answers or (), strict=False):
+            self._note(prompt, one, decoding)
         return answers
 
     def _card(self) -> dict[str, object]:
@@ -199,19 +222,19 @@ class _Api:
             return messages
         return [{"role": "system", "content": system}, *messages]
 
-    def _encode_messages(self, messages: list[Message]) -> list[int]:
+    def _encode_messages(self, messages: list[Message]) -> Prompt:
         self._check_size(sum(len(message["content"]) for message in messages), "messages")
-        return self._renderer.encode(self._renderer.render(messages))
+        return Prompt(self._renderer.encode(self._renderer.render(messages)), messages)
 
-    def _raw_prompts(self, prompt: str | Sequence[int] | Sequence[str]) -> list[list[int]]:
+    def _raw_prompts(self, prompt: str | Sequence[int] | Sequence[str]) -> list[Prompt]:
         if isinstance(prompt, str):
             prompt = [prompt]
         texts = [item for item in prompt if isinstance(item, str)]
         if not texts:
             self._check_size(len(prompt), "prompt")
-            return [[item for item in prompt if isinstance(item, int)]]
+            return [Prompt([item for item in prompt if isinstance(item, int)])]
         self._check_size(sum(map(len, texts)), "prompt")
-        return [self._renderer.encode(text) for text in texts]
+        return [Prompt(self._renderer.encode(text)) for text in texts]
 
     def _check_size(self, characters: int, param: str) -> None:
         limit = self._engine.context_length * CHARACTERS_PER_TOKEN
@@ -246,13 +269,13 @@ class _Api:
             raise ApiError(400, detail["msg"], ".".join(map(str, detail["loc"]))) from error
 
     async def _stream(
-        self, form: Form, prompt: list[int], decoding: Decoding, options: StreamOptions | None
+        self, form: Form, prompt: Prompt, decoding: Decoding, options: StreamOptions | None
     ) -> Response:
         until = time.monotonic() + self._serving.limits.answer_seconds
-        chunks = self._engine.stream(prompt, decoding)
+        chunks = self._engine.stream(prompt.tokens, decoding)
         # The first piece is awaited here, so that a refused prompt is a proper error response.
         first = await self._in_time(anext(chunks), until)
-        lines = self._lines(form, _chained(first, chunks), until, len(prompt), options)
+        lines = self._lines(form, _chained(first, chunks), until, prompt, decoding, options)
         return StreamingResponse(lines, media_type="text/event-stream")
 
     async def _lines(
@@ -260,15 +283,18 @@ class _Api:
         form: Form,
         chunks: AsyncGenerator[Chunk, None],
         until: float,
-        prompt_tokens: int,
+        prompt: Prompt,
+        decoding: Decoding,
         options: StreamOptions | None,
     ) -> AsyncIterator[str]:
-        tokens = 0
+        text, tokens, reason, scored = "", 0, None, list[Scored]()
         async with aclosing(chunks):
             try:
                 yield _event(form.opening())
                 while (chunk := await self._in_time(anext(chunks, None), until)) is not None:
-                    tokens = chunk.completion_tokens
+                    text += chunk.text
+                    scored += chunk.scored
+                    tokens, reason = chunk.completion_tokens, chunk.finish_reason
                     yield _event(form.piece(chunk))
             except EngineError as error:
                 yield _event(errors.body(ApiError(500, str(error))))
@@ -277,9 +303,11 @@ class _Api:
                 yield _event(errors.body(error))
                 return
             finally:
-                self._count(prompt_tokens, tokens)
+                read = len(prompt.tokens)
+                whole = Completion(text, read, tokens, reason or "length", tuple(scored))
+                self._note(prompt, whole, decoding)
         if options is not None and options.include_usage:
-            yield _event(form.usage(prompt_tokens, tokens))
+            yield _event(form.usage(read, tokens))
         yield "data: [DONE]\n\n"
 
     async def _in_time(self, work: Awaitable[Result], until: float) -> Result:
@@ -293,10 +321,13 @@ class _Api:
         seconds = self._serving.limits.answer_seconds
         return ApiError(504, f"no whole answer within {seconds:g} s", code="timeout")
 
-    def _count(self, prompt_tokens: int, completion_tokens: int) -> None:
+    def _note(self, prompt: Prompt, answer: Completion, decoding: Decoding) -> None:
+        """Count an answer and, perhaps, keep it; raw prompts are nobody's conversation."""
         facts = self._serving.facts
-        self._meter.tokens(prompt_tokens, completion_tokens)
+        self._meter.tokens(answer.prompt_tokens, answer.completion_tokens)
         self._meter.saved(facts.saved_per_request, facts.currency or "")
+        if prompt.messages:
+            self._feedback.note(prompt.messages, answer, decoding.choices is not None)
 
 
 def _seeded(decoding: Decoding, number: int) -> Decoding:

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from bentos.generator import serving
 from bentos.generator.api import create_app
 from bentos.generator.engine import load_engine
+from bentos.generator.feedback import Feedback
 from bentos.generator.prompt import Renderer
 from bentos.web.access import Access
 
@@ -24,7 +25,9 @@ def _app() -> FastAPI:
     try:
         facts = serving.read(MODEL)
         serving.verify(facts, MODEL)
-        return create_app(facts, Renderer.from_folder(MODEL), Access.from_environment())
+        feedback = Feedback.from_environment(facts.model_name, facts.feedback)
+        renderer, access = Renderer.from_folder(MODEL), Access.from_environment()
+        return create_app(facts, renderer, access, feedback)
     except (OSError, ValueError) as error:
         raise SystemExit(f"cannot serve: {error}") from error
 

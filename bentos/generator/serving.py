@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import Kind
+from bentos.generator.feedback import FeedbackConfig
 from bentos.generator.prompt import PromptTemplate
 from bentos.web.limits import Limits
 
@@ -56,6 +57,7 @@ class Serving(BaseModel):
     decoding: Decoding
     prefix_caching: bool = Field(default=False, description="Keep past prompts' caches.")
     limits: Limits = Limits()
+    feedback: FeedbackConfig = FeedbackConfig()
     files: dict[str, str] = Field(
         default={}, description="SHA-256 of the model's files; what is named is checked at start."
     )

@@ -64,6 +64,7 @@ def _package(
         decoding=task.decoding(),
         prefix_caching=config.prefix_caching,
         limits=config.limits,
+        feedback=config.feedback,
         facts=Facts(
             candidate=chosen.candidate,
             commit=_commit(folder),

@@ -5,6 +5,7 @@ package: {prefix_caching: false, limits: {concurrent_requests: 64, answer_second
 
 from pydantic import Field
 
+from bentos.generator.feedback import FeedbackConfig
 from bentos.web.limits import Limits
 from tasks.config import Config
 
@@ -18,6 +19,7 @@ class PackageConfig(Config):
         description="Keep past prompts' caches: pays where requests share a long beginning.",
     )
     limits: Limits = Limits()
+    feedback: FeedbackConfig = FeedbackConfig()
     parity_rows: int = Field(
         default=500,
         ge=1,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -11,7 +12,8 @@ from prometheus_client import REGISTRY
 from bentos.generator.api import create_app
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import Chunk, Completion, EngineError, PromptTooLongError, Scored
-from bentos.generator.prompt import PromptTemplate, Renderer
+from bentos.generator.feedback import Feedback, FeedbackConfig
+from bentos.generator.prompt import Message, PromptTemplate, Renderer
 from bentos.generator.serving import Facts, Serving
 from bentos.web.access import Access
 from bentos.web.limits import Limits
@@ -66,9 +68,14 @@ def script() -> Script:
 
 
 @pytest.fixture
-def client(script: Script, renderer: Renderer) -> Iterator[TestClient]:
+def feedback(tmp_path: Path) -> Feedback:
+    return Feedback("sentiment", FeedbackConfig(share=1), tmp_path / "feedback")
+
+
+@pytest.fixture
+def client(script: Script, renderer: Renderer, feedback: Feedback) -> Iterator[TestClient]:
     before = set(REGISTRY._collector_to_names)
-    app = create_app(SERVING, renderer, Access(None))
+    app = create_app(SERVING, renderer, Access(None), feedback)
     app.state.engine = script
     yield TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
     for collector in set(REGISTRY._collector_to_names) - before:
@@ -314,6 +321,22 @@ def test_metrics_tell_requests_tokens_and_what_was_saved(client: TestClient) -> 
     assert value("stillhouse_requests_inside") == 0
     assert value("stillhouse_tokens_total", direction="completion") == 1
     assert value("stillhouse_saved_total", currency="USD") == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_answers_are_noted_with_what_was_asked(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    noted: list[tuple[str, str, bool]] = []
+
+    def note(messages: Sequence[Message], answer: Completion, is_choice: bool) -> None:
+        noted.append((messages[-1]["content"], answer.text, is_choice))
+
+    monkeypatch.setattr(Feedback, "note", lambda _, *told: note(*told))
+    client.post("/v1/chat/completions", json={**user(), "stream": stream})
+    client.post("/v1/completions", json={"prompt": "raw"})
+
+    assert noted == [("A triumph.", "positive", True)]
 
 
 def test_model_card_holds_the_facts(client: TestClient) -> None:
