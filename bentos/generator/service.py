@@ -15,6 +15,7 @@ from bentos.generator.api import create_app
 from bentos.generator.engine import load_engine
 from bentos.generator.feedback import Feedback
 from bentos.generator.prompt import Renderer
+from bentos.web import traces
 from bentos.web.access import Access
 
 MODEL = Path(os.environ.get("STILLHOUSE_MODEL", Path(__file__).parent / "model"))
@@ -39,8 +40,7 @@ app = _app()
     name="generator",
     workers=1,
     traffic={"timeout": SECONDS_TO_FIRST_BYTE},
-    # Spans that nobody collects took two fifths of the time that HTTP takes of a request.
-    tracing={"excluded_urls": [".*"]},
+    tracing=traces.from_environment(),
 )
 @bentoml.asgi_app(app)
 class Generator:

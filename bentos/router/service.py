@@ -23,6 +23,7 @@ from bentos.router.routing import Router as Routing
 from bentos.router.spending import Spending
 from bentos.router.upstream import Upstream
 from bentos.router.watch import Watch
+from bentos.web import traces
 from bentos.web.access import Access
 from bentos.web.limits import Limits
 
@@ -51,7 +52,7 @@ known, told, app = _read()
     name="router",
     workers=1,
     traffic={"timeout": 600},
-    tracing={"excluded_urls": [".*"]},
+    tracing=traces.from_environment(),
 )
 @bentoml.asgi_app(app)
 class Router:

@@ -1,16 +1,19 @@
 """A tiny model packaged into a real Bento, served by BentoML and asked by the openai client."""
 
 import asyncio
+import gzip
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
@@ -75,9 +78,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def serve(
-    tag: str, port: int, home: Path, log: int, keys: Path | None = None
+    tag: str, port: int, home: Path, log: int, keys: Path | None = None, **more: str
 ) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+    environment = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True", **more}
     if keys is not None:
         environment[access.VARIABLE] = str(keys)
     # Nothing of the checkout may be found: the Bento holds all that it needs.
@@ -252,6 +255,43 @@ def test_keys_open_a_bento_come_and_go_and_stand_in_no_log(served: Served, tmp_p
             stop(process)
     said = log.read_text()
     assert not [secret for secret in (old, new, other, "secret triumph") if secret in said]
+
+
+def test_spans_go_to_who_asks_for_them_without_content(served: Served, tmp_path: Path) -> None:
+    bodies: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            packed = self.headers.get("Content-Encoding") == "gzip"
+            bodies.append(gzip.decompress(body) if packed else body)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    collector = HTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=collector.serve_forever, daemon=True).start()
+    log, port = tmp_path / "log", free_port()
+    told = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+    }
+    with log.open("w") as sink:
+        process = serve(served.built.tag, port, served.home, sink.fileno(), **told)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_until_ready(address, process, log)
+            httpx.post(f"{address}/predict", json={"text": "A secret triumph."}).raise_for_status()
+            until = time.monotonic() + 20
+            while not any(b"/predict" in body for body in bodies):
+                assert time.monotonic() < until, log.read_text()
+                time.sleep(0.1)
+        finally:
+            stop(process)
+            collector.shutdown()
+    assert not any(b"secret" in body for body in bodies)
 
 
 def test_a_bento_that_answers_otherwise_than_was_evaluated_is_not_shipped(
