@@ -20,6 +20,7 @@ import httpx
 import openai
 import pytest
 
+from benchmarks import hostile
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import load_engine
 from bentos.generator.prompt import PromptTemplate
@@ -209,6 +210,15 @@ def test_health_and_metrics_are_there(served: Served, client: openai.OpenAI) -> 
     assert 'stillhouse_tokens_total{direction="completion"' in metrics
     assert 'stillhouse_requests_total{model="tiny",route="/v1/chat/completions"' in metrics
     assert "bentoml_service_request_total" in metrics
+
+
+def test_hostile_requests_are_refused_and_nobody_else_is_harmed(served: Served) -> None:
+    secrets = (str(served.home), os.environ["PATH"])
+
+    outcome = asyncio.run(hostile.attack(served.address, 400, secrets))
+
+    assert outcome.faults == []
+    assert {200, 400, 413} <= set(outcome.statuses)
 
 
 def test_bento_holds_its_own_folder_and_requirements_only(served: Served) -> None:
