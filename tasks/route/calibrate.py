@@ -56,14 +56,14 @@ def calibrate(workload: str, config: RouteConfig) -> tuple[Calibration, dict[str
         DataError: a model's evaluation is missing or tells no confidences, prices do not rise, or
             there are too few rows.
     """
-    asked, ids = _asked(config)
+    answered, ids = asked(config)
     calibrating = np.array([_draw(each) < config.calibration_share for each in ids])
     if calibrating.all() or not calibrating.any():
         raise DataError(
             f"{paths.VALIDATION}: {len(ids)} rows cannot both calibrate and judge; raise "
             "prepare.max_validation"
         )
-    ours, others = asked.only(calibrating), asked.only(~calibrating)
+    ours, others = answered.only(calibrating), answered.only(~calibrating)
     choice = guarantee.loosest(ours.scores, ours.confidences, config.floor, config.confidence)
     worth = None if choice.level is None else _worth(others, choice.level, config)
     recommended, why = _verdict(config, worth, choice)
@@ -82,8 +82,8 @@ def calibrate(workload: str, config: RouteConfig) -> tuple[Calibration, dict[str
     return calibration, {
         **calibration.model_dump(mode="json", exclude={"expires"}),
         "rows": {"calibrating": int(calibrating.sum()), "judging": int((~calibrating).sum())},
-        "prices_per_1000": dict(zip(config.models, asked.prices.tolist(), strict=True)),
-        "currency": asked.currency,
+        "prices_per_1000": dict(zip(config.models, answered.prices.tolist(), strict=True)),
+        "currency": answered.currency,
         "worth": None if worth is None else _told(worth),
         "tested": [each._asdict() for each in choice.tested],
     }
@@ -116,11 +116,11 @@ def _verdict(
     )
 
 
-def _worth(asked: Asked, level: float, config: RouteConfig) -> Worth:
-    taken = guarantee.answering(asked.confidences, level)
+def _worth(known: Asked, level: float, config: RouteConfig) -> Worth:
+    taken = guarantee.answering(known.confidences, level)
     overhead = config.overhead_per_1000
     return evidence.worth(
-        asked.scores, taken, asked.lengths, asked.prices, overhead, config.confidence
+        known.scores, taken, known.lengths, known.prices, overhead, config.confidence
     )
 
 
@@ -136,18 +136,22 @@ def _draw(identity: str) -> float:
     return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8]) / 2**64
 
 
-def _asked(config: RouteConfig) -> tuple[Asked, list[str]]:
-    """What the models answered to the rows that all of them were asked, and the rows' ids."""
-    reports = {each.name: each for each in candidates_table.evaluations(Path())}
+def asked(config: RouteConfig, root: Path = Path()) -> tuple[Asked, list[str]]:
+    """What the models answered to the rows that all of them were asked, and the rows' ids.
+
+    Raises:
+        DataError: a model's evaluation is missing or tells no confidences, or prices do not rise.
+    """
+    reports = {each.name: each for each in candidates_table.evaluations(root)}
     missing = [name for name in config.models if name not in reports]
     if missing:
         raise DataError(
             f"data/evaluate: no evaluation of {', '.join(missing)}; run `dvc repro evaluate` first"
         )
-    answers = [_answers(name) for name in config.models]
+    answers = [_answers(root, name) for name in config.models]
     rows = [
         row
-        for row in records.read(paths.VALIDATION, Record)
+        for row in records.read(root / paths.VALIDATION, Record)
         if all(row.id in known for known in answers)
     ]
     told = [[known[row.id] for known in answers] for row in rows]
@@ -155,23 +159,23 @@ def _asked(config: RouteConfig) -> tuple[Asked, list[str]]:
     if (np.diff(prices) <= 0).any():
         listed = ", ".join(f"{n} {p:.6f}" for n, p in zip(config.models, prices, strict=True))
         raise DataError(f"route: models must be named from cheap to dear; measured: {listed}")
-    asked = Asked(
+    found = Asked(
         scores=np.array([[one.score for one in each] for each in told]),
         confidences=np.array([[one.confidence for one in each[:-1]] for each in told], dtype=float),
         lengths=np.array([sum(len(m["content"]) for m in row.messages) for row in rows]),
         prices=prices,
         currency=_currency(reports, config),
     )
-    if np.isnan(asked.confidences).any():
+    if np.isnan(found.confidences).any():
         raise DataError(
             "data/evaluate: no confidences; set evaluate.candidates.<name>.confidence: true for "
             f"{', '.join(config.models[:-1])}"
         )
-    return asked, [row.id for row in rows]
+    return found, [row.id for row in rows]
 
 
-def _answers(name: str) -> dict[str, Prediction]:
-    file = paths.evaluation(name) / paths.PREDICTIONS
+def _answers(root: Path, name: str) -> dict[str, Prediction]:
+    file = root / paths.evaluation(name) / paths.PREDICTIONS
     return {each.id: each for each in records.read(file, Prediction)}
 
 
