@@ -152,7 +152,9 @@ def _nested(random: Random) -> Attack:
 
 
 def _wrong_types(random: Random) -> Attack:
-    value = random.choice((None, True, -1, 1e308, "x", [], {}, [[]], [None], {"a": None}, 2**70))
+    value: object = random.choice(
+        (None, True, -1, 1e308, "x", [], {}, [[]], [None], {"a": None}, 2**70)
+    )
     key = random.choice(KEYS)
     good = {"messages": [{"role": "user", "content": "x"}], "prompt": "x", "text": "x"}
     return _attack(random, {**good, key: value})
@@ -189,7 +191,7 @@ def _wrong_schema(random: Random) -> Attack:
     deep: Any = {"type": "string"}
     for _ in range(random.randrange(0, 40)):
         deep = {"type": "array", "items": deep}
-    schema = random.choice(
+    schema: object = random.choice(
         (
             deep,
             {"type": random.choice(NASTY)[:100]},

@@ -45,8 +45,11 @@ class Asked(NamedTuple):
 
     def only(self, rows: NDArray[np.bool_]) -> "Asked":
         """Some of the requests."""
-        scores, confidences, lengths, *rest = self
-        return Asked(scores[rows], confidences[rows], lengths[rows], *rest)
+        return self._replace(
+            scores=self.scores[rows],
+            confidences=self.confidences[rows],
+            lengths=self.lengths[rows],
+        )
 
 
 def calibrate(workload: str, config: RouteConfig) -> tuple[Calibration, dict[str, Any]]:
@@ -126,7 +129,7 @@ def _worth(known: Asked, level: float, config: RouteConfig) -> Worth:
 
 def _told(worth: Worth) -> dict[str, Any]:
     return {
-        name: value._asdict() if isinstance(value, tuple) else value
+        name: value if isinstance(value, float) else value._asdict()
         for name, value in worth._asdict().items()
     }
 

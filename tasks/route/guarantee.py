@@ -71,7 +71,8 @@ def loosest(scores: Array, confidences: Array, floor: float, confidence: float) 
 def answering(confidences: Array, level: float) -> NDArray[np.int64]:
     """(N,) position of the model whose answer stays."""
     sure = np.hstack([confidences >= level, np.ones((len(confidences), 1), bool)])
-    return sure.argmax(axis=1)
+    taken: NDArray[np.int64] = sure.argmax(axis=1)
+    return taken
 
 
 def losses(scores: Array, taken: NDArray[np.int64], floor: float) -> Array:

@@ -1,0 +1,1 @@
+"""Which confidence lets a cheap model's answer stay, and whether that is worth a router."""
