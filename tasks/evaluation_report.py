@@ -129,10 +129,28 @@ def hardware() -> dict[str, Any]:
     """What the figures were measured on."""
     return {
         "cpu": _cpu_model(),
+        "instructions": _instructions(),
         "cores": psutil.cpu_count(logical=True),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+INSTRUCTIONS = (
+    "amx_int8",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512f",
+    "avx2",
+    "i8mm",
+    "asimddp",
+    "asimd",
+)
+"""What makes matrix products of 8 bits faster than of 32, the fastest first; avx512f and avx2 alone
+do not. Processors of one name differ in them."""
+
+FLAGS = ("flags", "Features")
+"""How lines of /proc/cpuinfo begin that name them, on x86 and on ARM."""
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -173,6 +191,17 @@ def _peak_bytes() -> int:
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     # Linux counts the peak in KiB.
     return 1024 * max(resource.getrusage(kind).ru_maxrss for kind in kinds)
+
+
+def _instructions() -> str:
+    """The best of INSTRUCTIONS that this processor has."""
+    try:
+        said = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "unknown"
+    lines = (line.partition(":")[2] for line in said.splitlines() if line.startswith(FLAGS))
+    flags = set(next(lines, "").split())
+    return next((name for name in INSTRUCTIONS if name in flags), "none of these")
 
 
 def _cpu_model() -> str:

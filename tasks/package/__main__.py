@@ -17,7 +17,7 @@ from tasks.candidate import Candidate
 from tasks.candidates_table import GateReport, Side
 from tasks.config import Task
 from tasks.errors import DataError, ModelError, StillhouseError
-from tasks.package import bento, parity
+from tasks.package import bento, bill, parity
 from tasks.package.config import PackageConfig
 
 GATE_REPORT = paths.GATE / paths.REPORT
@@ -81,6 +81,7 @@ def _package(
     # Not .bento, which is compressed: that took a minute to make weights a seventh smaller.
     archive = paths.PACKAGE / f"{gate.workload}.tar"
     built = bento.build(folder, serving, labels, archive)
+    bill.write(paths.PACKAGE / bill.FILE, built.tag, bento.REQUIREMENTS, bento.hashes(folder))
     evaluated = paths.evaluation(chosen.name)
     return {
         "parity": parity.check(built.tag, bento_store.home(), folder, evaluated, task, config),

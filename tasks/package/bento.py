@@ -13,7 +13,16 @@ from bentos.generator.serving import Serving
 from tasks import bento_store, paths
 from tasks.bento_store import Built
 
+REQUIREMENTS = bento_store.SOURCE / "bentos/generator/requirements.txt"
 LEFT_OUT = shutil.ignore_patterns(paths.REPORT, "__pycache__")
+
+
+def hashes(model: Path) -> dict[str, str]:
+    """SHA-256 of every file of a candidate that its Bento holds."""
+    kept = (
+        file for file in sorted(model.iterdir()) if file.is_file() and file.name != paths.REPORT
+    )
+    return {file.name: serving_file.sha256(file) for file in kept}
 
 
 def build(model: Path, serving: Serving, labels: Mapping[str, str], archive: Path) -> Built:
@@ -26,8 +35,6 @@ def build(model: Path, serving: Serving, labels: Mapping[str, str], archive: Pat
     def fill(folder: Path) -> None:
         target = folder / "model"
         shutil.copytree(model, target, ignore=LEFT_OUT)
-        files = (file for file in sorted(target.iterdir()) if file.is_file())
-        hashes = {file.name: serving_file.sha256(file) for file in files}
-        serving_file.write(serving.model_copy(update={"files": hashes}), target)
+        serving_file.write(serving.model_copy(update={"files": hashes(model)}), target)
 
     return bento_store.build("generator", serving.workload, fill, labels, archive)

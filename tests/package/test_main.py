@@ -11,7 +11,7 @@ from tasks.bento_store import Built
 from tasks.candidate import Candidate
 from tasks.errors import DataError, ModelError
 from tasks.package import __main__ as package
-from tasks.package import bento, parity
+from tasks.package import bento, bill, parity
 
 SIDE: dict[str, object] = {
     "name": "small-int8",
@@ -107,6 +107,7 @@ def test_pass_packages_the_chosen_candidate(built: list[tuple[Path, Serving]]) -
     assert serving.decoding.choices == ("negative", "positive")
     assert (serving.facts.quality, serving.facts.commit) == (0.9, "c" * 40)
     assert report()["tag"] == "sentiment:1"
+    assert "openvino-genai" in (paths.PACKAGE / bill.FILE).read_text()
     assert report()["parity"] == {"rows": 9, "agreement": 1.0, "differing": []}
     assert report()["labels"] == {
         "workload": "sentiment",
