@@ -111,9 +111,18 @@ def write_report(path: Path, report: Mapping[str, object]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+def _empty(row: Row) -> set[str]:
+    """Fields that few rows have and that are left out of the others."""
+    match row:
+        case Record(tools=[]):
+            return {"tools"}
+        case Prediction(confidence=None):
+            return {"confidence"}
+        case _:
+            return set()
+
+
 def line(row: Row | Mapping[str, object]) -> str:
     """A row as one line of JSON, without its end."""
-    value: Mapping[str, object] = row.model_dump() if isinstance(row, Row) else row
-    if isinstance(row, Record) and not row.tools:
-        value = {key: entry for key, entry in value.items() if key != "tools"}
+    value = row.model_dump(exclude=_empty(row)) if isinstance(row, Row) else row
     return json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -85,7 +85,7 @@ def _evaluated(report: Evaluation) -> Evaluated:
 def _rows(answers: Answers) -> Iterator[dict[str, object]]:
     for name, predictions in answers.items():
         for prediction in predictions:
-            yield {"name": name, **prediction.model_dump()}
+            yield {"name": name, **prediction.model_dump(exclude_none=True)}
 
 
 if __name__ == "__main__":
