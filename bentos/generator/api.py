@@ -170,7 +170,7 @@ class _Api:
         if body.stream:
             if count * len(prompts) > 1:
                 raise ApiError(400, "a stream holds one answer: leave out n, send one prompt", "n")
-            return await self._stream(form, prompts[0], decoding, body.stream_options)
+            return await self._stream(request, form, prompts[0], decoding, body.stream_options)
         asked = [prompt for prompt in prompts for _ in range(count)]
         if len(asked) > MAX_BATCH:
             raise ApiError(400, f"at most {MAX_BATCH} answers to one request", "n")
@@ -193,7 +193,8 @@ class _Api:
         except TimeoutError:
             raise self._too_slow() from None
         for prompt, one in zip(prompts, answers or (), strict=False):
-            self._note(prompt, one, decoding)
+            self._meter.tokens(one.prompt_tokens, one.completion_tokens)
+            self._answered(prompt, one, decoding)
         return answers
 
     def _card(self) -> dict[str, object]:
@@ -269,12 +270,19 @@ class _Api:
             raise ApiError(400, detail["msg"], ".".join(map(str, detail["loc"]))) from error
 
     async def _stream(
-        self, form: Form, prompt: Prompt, decoding: Decoding, options: StreamOptions | None
+        self,
+        request: Request,
+        form: Form,
+        prompt: Prompt,
+        decoding: Decoding,
+        options: StreamOptions | None,
     ) -> Response:
         until = time.monotonic() + self._serving.limits.answer_seconds
         chunks = self._engine.stream(prompt.tokens, decoding)
         # The first piece is awaited here, so that a refused prompt is a proper error response.
-        first = await self._in_time(anext(chunks), until)
+        first = await _while_connected(request, self._in_time(anext(chunks), until))
+        if first is None:
+            return Response(status_code=CLIENT_GONE)
         lines = self._lines(form, _chained(first, chunks), until, prompt, decoding, options)
         return StreamingResponse(lines, media_type="text/event-stream")
 
@@ -287,14 +295,13 @@ class _Api:
         decoding: Decoding,
         options: StreamOptions | None,
     ) -> AsyncIterator[str]:
-        text, tokens, reason, scored = "", 0, None, list[Scored]()
+        text, scored, read, last = "", list[Scored](), len(prompt.tokens), Chunk("", None, 0)
         async with aclosing(chunks):
             try:
                 yield _event(form.opening())
                 while (chunk := await self._in_time(anext(chunks, None), until)) is not None:
-                    text += chunk.text
+                    text, last = text + chunk.text, chunk
                     scored += chunk.scored
-                    tokens, reason = chunk.completion_tokens, chunk.finish_reason
                     yield _event(form.piece(chunk))
             except EngineError as error:
                 yield _event(errors.body(ApiError(500, str(error))))
@@ -303,11 +310,13 @@ class _Api:
                 yield _event(errors.body(error))
                 return
             finally:
-                read = len(prompt.tokens)
-                whole = Completion(text, read, tokens, reason or "length", tuple(scored))
-                self._note(prompt, whole, decoding)
+                self._meter.tokens(read, last.completion_tokens)
+        if last.finish_reason is not None:
+            tokens, reason = last.completion_tokens, last.finish_reason
+            whole = Completion(text, read, tokens, reason, tuple(scored))
+            self._answered(prompt, whole, decoding)
         if options is not None and options.include_usage:
-            yield _event(form.usage(read, tokens))
+            yield _event(form.usage(read, last.completion_tokens))
         yield "data: [DONE]\n\n"
 
     async def _in_time(self, work: Awaitable[Result], until: float) -> Result:
@@ -321,10 +330,9 @@ class _Api:
         seconds = self._serving.limits.answer_seconds
         return ApiError(504, f"no whole answer within {seconds:g} s", code="timeout")
 
-    def _note(self, prompt: Prompt, answer: Completion, decoding: Decoding) -> None:
-        """Count an answer and, perhaps, keep it; raw prompts are nobody's conversation."""
+    def _answered(self, prompt: Prompt, answer: Completion, decoding: Decoding) -> None:
+        """Count a whole answer and, perhaps, keep it; raw prompts are nobody's conversation."""
         facts = self._serving.facts
-        self._meter.tokens(answer.prompt_tokens, answer.completion_tokens)
         self._meter.saved(facts.saved_per_request, facts.currency or "")
         if prompt.messages:
             self._feedback.note(prompt.messages, answer, decoding.choices is not None)

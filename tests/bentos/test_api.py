@@ -345,8 +345,9 @@ def test_model_card_holds_the_facts(client: TestClient) -> None:
     assert client.get("/v1/models/other").status_code == 404
 
 
+@pytest.mark.parametrize("stream", [False, True])
 def test_client_that_goes_away_cancels_its_request(
-    client: TestClient, script: Script, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, script: Script, monkeypatch: pytest.MonkeyPatch, stream: bool
 ) -> None:
     cancelled: list[bool] = []
 
@@ -359,7 +360,7 @@ def test_client_that_goes_away_cancels_its_request(
         raise EngineError("nobody cancelled")
 
     monkeypatch.setattr(script, "complete", forever)
-    body = json.dumps(user()).encode()
+    body = json.dumps({**user(), "stream": stream}).encode()
     events = [
         {"type": "http.request", "body": body, "more_body": False},
         {"type": "http.disconnect"},
