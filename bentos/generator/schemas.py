@@ -8,19 +8,45 @@ depth. Titles, descriptions and defaults constrain nothing and are left out.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 MAX_DEPTH: Final = 16
 MAX_CHARACTERS: Final = 16_384
 DEFINITIONS: Final = "#/$defs/"
 
 Type = Literal["string", "number", "integer", "boolean", "null", "object", "array"]
-Scalar = str | bool | int | float | None
-Name = Annotated[str, StringConstraints(pattern=r'^[^\x00-\x1f"\\]{1,200}$')]
+MISREAD: Final = re.compile(r"[\x80-\xff][0-9A-Fa-f]")
+"""XGrammar writes such a letter as two hexadecimal digits, and reads what follows as a third."""
+
+
+def _is_read_as_written(text: str) -> str:
+    if found := MISREAD.search(text):
+        raise ValueError(
+            f"the engine cannot follow {found[0]!r}: another letter must stand between"
+        )
+    return text
+
+
+Text = Annotated[str, AfterValidator(_is_read_as_written)]
+Scalar = Text | bool | int | float | None
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r'^[^\x00-\x1f"\\]{1,200}$'),
+    AfterValidator(_is_read_as_written),
+]
 """Of a property: engines write it into a grammar as it is."""
+
 Count = Annotated[int, Field(ge=0, le=1000)]
 
 
