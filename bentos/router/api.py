@@ -137,15 +137,10 @@ class _Api:
 async def _streamed(
     router: Router, asked: Mapping[str, Any], holder: str, tier: str, workload: str
 ) -> Response:
-    stack = AsyncExitStack()
-    try:
-        answer = await stack.enter_async_context(router.stream(asked, holder, tier))
-        first: bytes | None = None
-        if isinstance(answer, Streamed):
-            first = await anext(answer.events, None)
-    except BaseException:
-        await stack.aclose()
-        raise
+    async with AsyncExitStack() as opening:
+        answer = await opening.enter_async_context(router.stream(asked, holder, tier))
+        first = await anext(answer.events, None) if isinstance(answer, Streamed) else None
+        stack = opening.pop_all()
     match answer:
         case Streamed():
             headers = {"X-Stillhouse-Upstream": answer.upstream}

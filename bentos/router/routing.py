@@ -38,12 +38,14 @@ class Routed(NamedTuple):
     Attributes:
         upstream: whose answer it is.
         asked: all that were asked, in order.
+        price: of all of them.
         degraded: a dearer model should have answered, but was not there or not affordable.
     """
 
     answer: Answer
     upstream: str
     asked: tuple[str, ...]
+    price: float
     degraded: bool
 
 
@@ -88,17 +90,12 @@ class Router:
             RefusedError: the request is wrong.
         """
         models = self._deployment.tiers[tier]
-        plan = models if self._level(models) is not None else models[-1:]
-        level = self._level(models) or 0.0
+        level = self._level(models)
+        plan = models[::-1] if level is None else models
         routed = await self._cascade(plan, level, body, holder)
-        if routed is None and len(plan) < len(models):
-            routed = await self._cascade(models[:-1], level, body, holder)
-            routed = None if routed is None else routed._replace(degraded=True)
         if routed is None:
             raise UnavailableError(f"none of {', '.join(models)} answers now")
-        self._meter.routed(tier, routed.upstream, routed.degraded)
-        self._meter.saved(self._price_of(models[-1], routed.answer) - self._paid(routed))
-        self._shadow(routed, body)
+        self._answered(routed, body, tier)
         return routed
 
     @asynccontextmanager
@@ -119,11 +116,13 @@ class Router:
                 try:
                     opened = self._opened(models[-1], body, holder)
                     answer = Streamed(await stack.enter_async_context(opened), models[-1])
+                    self._meter.routed(tier, models[-1], degraded=False)
                 except (UnavailableError, OverLimitError):
                     if routed is None:
                         raise
+            if isinstance(answer, Routed):
+                self._answered(answer, body, tier)
             if answer is not None:
-                self._meter.routed(tier, answer.upstream, answer is routed and routed.degraded)
                 yield answer
 
     @asynccontextmanager
@@ -134,13 +133,15 @@ class Router:
 
         What it cost by the token is told at its end, to the client: here the guess stands.
         """
-        upstream = self._upstreams[name]
-        reserved = self._reserve(upstream, body, holder)
-        if reserved is None:
-            raise OverLimitError
-        async with upstream.stream(body) as events:
-            self._meter.cost(name, reserved)
-            yield events
+        reserved = self._reserve(name, body, holder)
+        try:
+            async with self._upstreams[name].stream(body) as events:
+                self._meter.cost(name, reserved)
+                yield events
+        except UnavailableError:
+            self._spending.settle(holder, reserved, paid=0.0)
+            self._failed(name)
+            raise
 
     def _level(self, models: Sequence[str]) -> float | None:
         """Confidence that is asked for; None where no calibration holds of these models."""
@@ -152,39 +153,44 @@ class Router:
     async def _cascade(
         self,
         plan: Sequence[str],
-        level: float,
+        level: float | None,
         body: Mapping[str, Any],
         holder: str,
         onward: bool = False,
     ) -> Routed | None:
         """Ask one after the other until one is sure enough; None when nobody answers.
 
-        With `onward` a dearer model waits behind these, so that the last one must be sure, too.
+        Without a level the first answer stays, and is degraded if it is not the first one's. With
+        `onward` a dearer model waits behind these, so that the last one must be sure, too.
 
         Raises:
-            OverLimitError: not even the first one that is there is affordable.
+            OverLimitError: nobody answers, and not all were affordable.
         """
         kept: Routed | None = None
-        asked: list[str] = []
+        over: OverLimitError | None = None
+        asked, price = list[str](), 0.0
         for position, name in enumerate(plan):
-            last = position == len(plan) - 1 and not onward
+            settles = level is None or (position == len(plan) - 1 and not onward)
             try:
-                answer, whose = await self._ask(name, body, holder, how_sure=not last)
+                answer, whose = await self._ask(name, body, holder, how_sure=not settles)
             except UnavailableError:
-                if not last:
+                if not settles:
                     self._watch.saw(name, name, good=False)
                 continue
-            except OverLimitError:
-                if kept is None:
-                    raise
-                return kept._replace(degraded=True)
+            except OverLimitError as error:
+                over = error
+                continue
             asked.append(whose)
-            sure = last or (answer.confidence or 0.0) >= level
-            if not last:
+            price += answer.price
+            sure = settles or (answer.confidence or 0.0) >= (level or 0.0)
+            if not settles:
                 self._watch.saw(name, whose, good=sure)
-            kept = Routed(answer, whose, tuple(asked), degraded=not sure)
+            degraded = position > 0 if level is None else not sure
+            kept = Routed(answer, whose, tuple(asked), price, degraded)
             if sure:
                 return kept
+        if kept is None and over is not None:
+            raise over
         return kept
 
     async def _ask(
@@ -202,15 +208,9 @@ class Router:
     async def _paid_answer(
         self, name: str, body: Mapping[str, Any], holder: str, how_sure: bool
     ) -> Answer:
-        if time.monotonic() < self._resting.get(name, 0.0):
-            raise UnavailableError(f"{name}: failed {FAILURES} times in a row, and rests")
-        upstream = self._upstreams[name]
-        reserved = self._reserve(upstream, body, holder)
-        if reserved is None:
-            raise OverLimitError
-        paid = 0.0
+        reserved, paid = self._reserve(name, body, holder), 0.0
         try:
-            answer = await upstream.ask(body, how_sure)
+            answer = await self._upstreams[name].ask(body, how_sure)
             paid = answer.price
         except UnavailableError:
             self._failed(name)
@@ -221,10 +221,14 @@ class Router:
         self._failures.pop(name, None)
         return answer
 
-    def _reserve(self, upstream: Upstream, body: Mapping[str, Any], holder: str) -> float | None:
-        amount = guess(upstream.config, body)
-        limit = self._deployment.limit_of(holder)
-        return amount if self._spending.reserve(holder, amount, limit) else None
+    def _reserve(self, name: str, body: Mapping[str, Any], holder: str) -> float:
+        """Set aside what a request to a model may cost."""
+        if time.monotonic() < self._resting.get(name, 0.0):
+            raise UnavailableError(f"{name}: failed {FAILURES} times in a row, and rests")
+        amount = guess(self._upstreams[name].config, body)
+        if not self._spending.reserve(holder, amount, self._deployment.limit_of(holder)):
+            raise OverLimitError
+        return amount
 
     def _failed(self, name: str) -> None:
         self._failures[name] = self._failures.get(name, 0) + 1
@@ -233,16 +237,14 @@ class Router:
             self._resting[name] = time.monotonic() + REST_SECONDS
             self._failures.pop(name)
 
-    def _price_of(self, name: str, answer: Answer) -> float:
-        """What an answer as long would have cost from `name`."""
-        usage = answer.body.get("usage") or {}
+    def _answered(self, routed: Routed, body: Mapping[str, Any], tier: str) -> None:
+        """Count a whole answer, what it saved against the tier's last model, and shadow it."""
+        self._meter.routed(tier, routed.upstream, routed.degraded)
+        usage = routed.answer.body.get("usage") or {}
         read, written = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-        return self._upstreams[name].config.price(read, written)
-
-    def _paid(self, routed: Routed) -> float:
-        """For all that were asked; of earlier ones about as much as of the last answer's length."""
-        earlier = sum(self._price_of(name, routed.answer) for name in routed.asked[:-1])
-        return earlier + routed.answer.price
+        dearest = self._upstreams[self._deployment.tiers[tier][-1]].config
+        self._meter.saved(dearest.price(read, written) - routed.price)
+        self._shadow(routed, body)
 
     def _shadow(self, routed: Routed, body: Mapping[str, Any]) -> None:
         shadow = self._deployment.shadow

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from bentos.router.events import Events
 from bentos.router.meter import RouterMeter
 from bentos.router.routing import Router
 from bentos.router.spending import Spending, today
-from bentos.router.upstream import Upstream
+from bentos.router.upstream import UnavailableError, Upstream
 from bentos.router.watch import Watch
 from bentos.web import access
 from bentos.web.access import Access
@@ -355,6 +355,50 @@ def test_a_stream_falls_back_on_the_cheap_answer(house: Callable[..., House]) ->
         response = asyncio.run(ask())
     assert "small: hard" in response.text
     assert response.headers["x-stillhouse-degraded"] == "true"
+
+
+def test_a_stream_that_does_not_begin_costs_nothing(house: Callable[..., House]) -> None:
+    home = house()
+
+    async def ask() -> httpx.Response:
+        client = await home.client()
+        headers = {"X-Stillhouse-Tier": "premium"}
+        return await client.post(CHAT, json=user("hard", stream=True), headers=headers)
+
+    with down(home.teacher):
+        assert asyncio.run(ask()).status_code == 503
+    assert home.spending.spent("anonymous") == 0
+    assert home.value("stillhouse_upstream_failures_total", upstream="teacher") == 1
+
+
+def test_a_stream_that_breaks_off_before_its_first_piece_is_unavailable(
+    house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = house()
+
+    async def broken(_: httpx.Response) -> AsyncIterator[bytes]:
+        raise httpx.ReadError("gone")
+        yield b""
+
+    monkeypatch.setattr(httpx.Response, "aiter_bytes", broken)
+
+    async def ask() -> None:
+        await home.client()
+        with pytest.raises(UnavailableError):
+            await router_api._streamed(home.router, user("hard"), "a", "premium", "tiny")
+
+    asyncio.run(ask())
+    assert home.spending.spent("a") == 0
+
+
+def test_without_a_calibration_a_cheaper_model_stands_in_and_is_told(
+    house: Callable[..., House],
+) -> None:
+    home = house(days=-1)
+    with down(home.teacher):
+        [answer] = home.ask("hard")
+    assert (text_of(answer), answer.headers["x-stillhouse-degraded"]) == ("small: hard", "true")
+    assert home.events == []
 
 
 def test_the_official_client_is_served(house: Callable[..., House]) -> None:
