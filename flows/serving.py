@@ -12,6 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bentos.generator import feedback
+from bentos.web import access
 from flows import pids, settings
 from flows.registry import Registry
 from tasks import candidates_table, paths
@@ -77,7 +79,7 @@ def serve(archive: Path, port: int, console: Console) -> int:
     # Monitoring logs would otherwise be written inside the stored Bento.
     folder = paths.state() / "logs" / "monitoring"
     folder.mkdir(parents=True, exist_ok=True)
-    process = subprocess.Popen(command, cwd=folder, env=os.environ.copy())
+    process = subprocess.Popen(command, cwd=folder, env=os.environ | _named_files())
     pids.write("serve", process.pid, port)
     try:
         return process.wait()
@@ -86,6 +88,12 @@ def serve(archive: Path, port: int, console: Console) -> int:
         return 0
     finally:
         pids.forget("serve")
+
+
+def _named_files() -> dict[str, str]:
+    """What the user names from here, by its whole path: the Bento works in another folder."""
+    told = {name: os.environ.get(name) for name in (access.VARIABLE, feedback.VARIABLE)}
+    return {name: str(Path(path).absolute()) for name, path in told.items() if path}
 
 
 def _packages() -> list[Path]:

@@ -129,8 +129,7 @@ class _Api:
             body,
             limit,
             choices=None if free else self._serving.decoding.choices,
-            json_schema=body.json_schema()
-            or (None if free else self._serving.decoding.json_schema),
+            json_schema=body.json_schema(),
             logprobs=bool(body.logprobs),
         )
         form = ChatForm(self._serving.model_name, self._renderer, decoding.logprobs)

@@ -8,7 +8,6 @@ into the Bento, and not at all without a folder. Requests and free answers are o
 workload's policy lets their content be kept; a label out of a few tells nobody's secrets.
 """
 
-import os
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bentos.generator.engine import Completion
 from bentos.generator.prompt import Message
+from bentos.web import json_file
 
 VARIABLE: Final = "STILLHOUSE_FEEDBACK"
 NAME: Final = "feedback"
@@ -50,8 +50,7 @@ class Feedback:
     @classmethod
     def from_environment(cls, model: str, config: FeedbackConfig) -> "Feedback":
         """Into the folder that STILLHOUSE_FEEDBACK names."""
-        named = os.environ.get(VARIABLE)
-        return cls(model, config, Path(named) if named else None)
+        return cls(model, config, json_file.named(VARIABLE))
 
     def note(self, messages: Sequence[Message], answer: Completion, is_choice: bool) -> None:
         """One request and its answer, perhaps."""

@@ -15,6 +15,7 @@ from bentos.generator.api import create_app
 from bentos.generator.engine import load_engine
 from bentos.generator.feedback import Feedback
 from bentos.generator.prompt import Renderer
+from bentos.generator.serving import Serving
 from bentos.web import traces
 from bentos.web.access import Access
 
@@ -22,18 +23,17 @@ MODEL = Path(os.environ.get("STILLHOUSE_MODEL", Path(__file__).parent / "model")
 SECONDS_TO_FIRST_BYTE = 600
 
 
-def _app() -> FastAPI:
+def _read() -> tuple[Serving, FastAPI]:
     try:
         facts = serving.read(MODEL)
-        serving.verify(facts, MODEL)
         feedback = Feedback.from_environment(facts.model_name, facts.feedback)
         renderer, access = Renderer.from_folder(MODEL), Access.from_environment()
-        return create_app(facts, renderer, access, feedback)
+        return facts, create_app(facts, renderer, access, feedback)
     except (OSError, ValueError) as error:
         raise SystemExit(f"cannot serve: {error}") from error
 
 
-app = _app()
+facts, app = _read()
 
 
 @bentoml.service(
@@ -48,7 +48,7 @@ class Generator:
 
     def __init__(self) -> None:
         try:
-            facts = serving.read(MODEL)
+            serving.verify(facts, MODEL)
             schemas = facts.decoding.choices is None
             self._engine = load_engine(facts.engine, MODEL, facts.prefix_caching, schemas)
         except (OSError, ValueError) as error:

@@ -9,12 +9,13 @@
 import hashlib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import Kind
 from bentos.generator.feedback import FeedbackConfig
 from bentos.generator.prompt import PromptTemplate
+from bentos.web import json_file
 from bentos.web.limits import Limits
 
 FILE = "serving.json"
@@ -78,13 +79,7 @@ def read(folder: Path) -> Serving:
         FileNotFoundError: the folder has none.
         ValueError: it does not hold what it should.
     """
-    file = folder / FILE
-    if not file.is_file():
-        raise FileNotFoundError(f"{folder} holds no {FILE}: package a candidate to make one")
-    try:
-        return Serving.model_validate_json(file.read_bytes())
-    except ValidationError as error:
-        raise ValueError(f"{file} is not valid: {error}") from error
+    return json_file.read(folder / FILE, Serving, "package a candidate to make one")
 
 
 def verify(serving: Serving, folder: Path) -> None:

@@ -7,7 +7,9 @@
 from datetime import date
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bentos.web import json_file
 
 FILE = "router.json"
 
@@ -54,15 +56,7 @@ def read(folder: Path) -> Calibration:
         FileNotFoundError: the folder has none.
         ValueError: it does not hold what it should.
     """
-    file = folder / FILE
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no {FILE}: run `python -m tasks.route` to make one"
-        )
-    try:
-        return Calibration.model_validate_json(file.read_bytes())
-    except ValidationError as error:
-        raise ValueError(f"{file} is not valid: {error}") from error
+    return json_file.read(folder / FILE, Calibration, "run `python -m tasks.route` to make one")
 
 
 def write(calibration: Calibration, folder: Path) -> None:

@@ -16,7 +16,6 @@ Only upstreams named here are ever asked. Keys stand in environment variables, n
 import json
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import (
@@ -24,9 +23,10 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
+
+from bentos.web import json_file
 
 VARIABLE: Final = "STILLHOUSE_ROUTER"
 
@@ -153,25 +153,12 @@ def guess(config: UpstreamConfig, body: Mapping[str, object]) -> float:
     return config.price(len(json.dumps(body)) // CHARACTERS_PER_TOKEN + 1, written)
 
 
-def read(file: Path) -> Deployment:
-    """The deployment in a file.
+def from_environment() -> Deployment | None:
+    """As STILLHOUSE_ROUTER says; None where it is not set.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is none; names every key that is wrong.
+        FileNotFoundError: there is no such file.
+        ValueError: it is not valid; names every key that is wrong.
     """
-    try:
-        return Deployment.model_validate_json(file.read_bytes())
-    except ValidationError as error:
-        raise ValueError(f"{file} is not valid: {error}") from error
-
-
-def from_environment() -> Deployment:
-    """As STILLHOUSE_ROUTER says.
-
-    Raises:
-        KeyError: it is not set.
-        OSError: the file cannot be read.
-        ValueError: it is not valid.
-    """
-    return read(Path(os.environ[VARIABLE]))
+    file = json_file.named(VARIABLE)
+    return None if file is None else json_file.read(file, Deployment)

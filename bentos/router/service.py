@@ -23,12 +23,11 @@ from bentos.router.routing import Router as Routing
 from bentos.router.spending import Spending
 from bentos.router.upstream import Upstream
 from bentos.router.watch import Watch
-from bentos.web import traces
+from bentos.web import json_file, traces
 from bentos.web.access import Access
 from bentos.web.limits import Limits
 
 CALIBRATION = Path(os.environ.get("STILLHOUSE_CALIBRATION", Path(__file__).parent / "calibration"))
-SPENDING = os.environ.get("STILLHOUSE_SPENDING")
 CONNECTIONS = 1024
 
 
@@ -36,7 +35,7 @@ def _read() -> tuple[Calibration | None, Deployment | None, FastAPI]:
     """What is known when this file is imported; BentoML also does so to build, without models."""
     try:
         known = calibration.read(CALIBRATION) if CALIBRATION.is_dir() else None
-        told = deployment.from_environment() if deployment.VARIABLE in os.environ else None
+        told = deployment.from_environment()
         name = known.workload if known else "router"
         tiers = tuple(told.tiers) if told else ()
         default = told.default_tier if told else ""
@@ -68,7 +67,7 @@ class Router:
         client = httpx.AsyncClient(limits=limits, trust_env=False, follow_redirects=False)
         try:
             upstreams = {n: Upstream(n, c, client) for n, c in told.upstreams.items()}
-            self._spending = Spending(Path(SPENDING) if SPENDING else None)
+            self._spending = Spending(json_file.named("STILLHOUSE_SPENDING"))
         except (OSError, ValueError) as error:
             raise SystemExit(f"cannot route: {error}") from error
         workload = known.workload if known else "router"

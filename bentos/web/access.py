@@ -24,6 +24,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints, ValidationError
 
+from bentos.web import json_file
+
 VARIABLE: Final = "STILLHOUSE_KEYS"
 PREFIX: Final = "sk-"
 KEY_BYTES: Final = 32
@@ -63,8 +65,7 @@ class Access:
     @classmethod
     def from_environment(cls) -> "Access":
         """As STILLHOUSE_KEYS says."""
-        named = os.environ.get(VARIABLE)
-        return cls(Path(named) if named else None)
+        return cls(json_file.named(VARIABLE))
 
     @property
     def is_open(self) -> bool:

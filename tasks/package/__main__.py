@@ -65,6 +65,7 @@ def _package(
         prefix_caching=config.prefix_caching,
         limits=config.limits,
         feedback=config.feedback,
+        files=bento.hashes(folder),
         facts=Facts(
             candidate=chosen.candidate,
             commit=_commit(folder),
@@ -81,7 +82,7 @@ def _package(
     # Not .bento, which is compressed: that took a minute to make weights a seventh smaller.
     archive = paths.PACKAGE / f"{gate.workload}.tar"
     built = bento.build(folder, serving, labels, archive)
-    bill.write(paths.PACKAGE / bill.FILE, built.tag, bento.REQUIREMENTS, bento.hashes(folder))
+    bill.write(paths.PACKAGE / bill.FILE, built.tag, bento.REQUIREMENTS, serving.files)
     evaluated = paths.evaluation(chosen.name)
     return {
         "parity": parity.check(built.tag, bento_store.home(), folder, evaluated, task, config),

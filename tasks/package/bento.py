@@ -35,6 +35,6 @@ def build(model: Path, serving: Serving, labels: Mapping[str, str], archive: Pat
     def fill(folder: Path) -> None:
         target = folder / "model"
         shutil.copytree(model, target, ignore=LEFT_OUT)
-        serving_file.write(serving.model_copy(update={"files": hashes(model)}), target)
+        serving_file.write(serving, target)
 
     return bento_store.build("generator", serving.workload, fill, labels, archive)

@@ -66,7 +66,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     openvino_ir.convert(tiny_model(root / "trained", layers=2), model, config)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENTOML_HOME", str(home))
-        built = bento.build(model, SERVING, {"workload": "tiny"}, archive)
+        serving = SERVING.model_copy(update={"files": bento.hashes(model)})
+        built = bento.build(model, serving, {"workload": "tiny"}, archive)
     port = free_port()
     with (root / "log").open("w") as log:
         process = serve(built.tag, port, home, log.fileno())

@@ -15,7 +15,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from bentos.router import api as router_api
-from bentos.router import deployment as deployments
 from bentos.router.api import create_app
 from bentos.router.calibration import Calibration
 from bentos.router.deployment import Deployment
@@ -25,7 +24,7 @@ from bentos.router.routing import Router
 from bentos.router.spending import Spending, today
 from bentos.router.upstream import UnavailableError, Upstream
 from bentos.router.watch import Watch
-from bentos.web import access
+from bentos.web import access, json_file
 from bentos.web.access import Access
 from bentos.web.limits import Limits
 from bentos.web.meter import Meter
@@ -453,4 +452,4 @@ def test_a_deployment_that_cannot_be_is_refused_by_name(
     file = tmp_path / "router.json"
     file.write_text(json.dumps(content | changes))
     with pytest.raises(ValueError, match=said):
-        deployments.read(file)
+        json_file.read(file, Deployment)
