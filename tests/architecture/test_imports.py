@@ -20,7 +20,8 @@ HEAVY = {
     "datasets",
     "sklearn",
 }
-SECONDS = 2.0
+PREFECT = "prefect.flows"
+TIMES_PREFECT = 1.5
 TRIES = 5
 
 PROBE = """
@@ -46,10 +47,12 @@ def test_a_flow_module_loads_nothing_heavy(module: str) -> None:
     assert probe(module)[1] & HEAVY == set()
 
 
-def test_the_flow_is_imported_in_under_two_seconds() -> None:
+def test_a_flow_is_imported_in_little_more_than_prefect_itself_takes() -> None:
     # Processor time, and the best of a few tries: others share the machine.
-    tries = (probe("flows.release")[0] for _ in range(TRIES))
-    assert any(seconds < SECONDS for seconds in tries)
+    flow, prefect = (
+        min(probe(module)[0] for _ in range(TRIES)) for module in ("flows.release", PREFECT)
+    )
+    assert flow < TIMES_PREFECT * prefect
 
 
 def test_installation_needs_the_standard_library_only() -> None:

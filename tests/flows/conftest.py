@@ -53,7 +53,9 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def build_house(root: Path) -> House:
-    shutil.copytree(ROOT / "flows", root / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("flows", "bentos"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, root / package, ignore=ignored)
     (root / "tasks").mkdir()
     for name in SHARED:
         shutil.copyfile(ROOT / "tasks" / f"{name}.py", root / "tasks" / f"{name}.py")
@@ -64,8 +66,10 @@ def build_house(root: Path) -> House:
     for name in ("data", "models", "reports"):
         (root / name).mkdir()
         (root / name / ".gitkeep").touch()
-    ignored = ".stillhouse/\n__pycache__/\n/data/*\n!/data/.gitkeep\n/models/*\n!/models/.gitkeep\n"
-    (root / ".gitignore").write_text(ignored)
+    unversioned = (
+        ".stillhouse/\n__pycache__/\n/data/*\n!/data/.gitkeep\n/models/*\n!/models/.gitkeep\n"
+    )
+    (root / ".gitignore").write_text(unversioned)
     git(root, "init", "--quiet", "--initial-branch", "main")
     git(root, "config", "user.name", "Tester")
     git(root, "config", "user.email", "tester@localhost")
