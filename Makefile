@@ -5,7 +5,7 @@ BIN := .venv/bin
 HOUSE := $(BIN)/python -m flows.house
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui serve compare stop test clean
+.PHONY: help install demo ui serve compare stop test audit clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ test: install ## Format, lint, types, import rules, tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+# A version that the database does not know fails, too: it was not audited.
+audit: install ## Ask PyPI's database of advisories about every pinned version (needs the internet)
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 clean: stop ## Remove scratch files, logs and tool caches; runs, caches and packages stay
 	rm -rf .stillhouse/scratch .stillhouse/logs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -30,7 +30,7 @@ from bentos.generator.openai_types import ChatRequest, CompletionRequest, Stream
 from bentos.generator.parse import parse_answer
 from bentos.generator.prompt import Message, Renderer, messages_for
 from bentos.generator.serving import Serving
-from bentos.web import errors
+from bentos.web import errors, openapi
 from bentos.web.access import Access
 from bentos.web.door import Door
 from bentos.web.errors import ApiError
@@ -65,7 +65,10 @@ class Prompt(NamedTuple):
 def create_app(serving: Serving, renderer: Renderer, access: Access, feedback: Feedback) -> FastAPI:
     """The application; its `state.engine` must be set before the first request."""
     app = FastAPI(
-        title=serving.model_name, description=f"Workload {serving.workload}", redoc_url=None
+        title=serving.model_name,
+        description=f"Workload {serving.workload}",
+        redoc_url=None,
+        responses=openapi.ERRORS,
     )
     app.state.engine = None
     meter = Meter(serving.model_name, (MODELS, CHAT, COMPLETIONS, PREDICT))
@@ -76,8 +79,8 @@ def create_app(serving: Serving, renderer: Renderer, access: Access, feedback: F
     app.add_middleware(Door, access=access, limits=serving.limits, scopes=[SCOPE], meter=meter)
     app.add_api_route(MODELS, api.models, methods=["GET"])
     app.add_api_route(f"{MODELS}/{{name}}", api.model, methods=["GET"])
-    app.add_api_route(CHAT, api.chat, methods=["POST"])
-    app.add_api_route(COMPLETIONS, api.completions, methods=["POST"])
+    app.add_api_route(CHAT, api.chat, methods=["POST"], responses=openapi.STREAM)
+    app.add_api_route(COMPLETIONS, api.completions, methods=["POST"], responses=openapi.STREAM)
     prediction = _prediction_model(serving)
     app.add_api_route(
         PREDICT,

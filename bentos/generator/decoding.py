@@ -3,11 +3,27 @@
 Decoding(max_new_tokens=16, choices=("negative", "positive"))
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+LEAST: Final = 1e-3
+"""Of temperature and top-p; less draws the same token, and may be zero to an engine."""
+
+
+def _felt(value: float) -> float:
+    return max(value, LEAST) if value > 0 else value
+
 
 Text = Annotated[str, StringConstraints(min_length=1)]
+Felt = Annotated[float, AfterValidator(_felt)]
 
 
 class Decoding(BaseModel):
@@ -16,11 +32,11 @@ class Decoding(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_new_tokens: int = Field(default=256, ge=1, le=32768, description="Longest answer, tokens.")
-    temperature: float = Field(
+    temperature: Felt = Field(
         default=0.0, ge=0.0, le=2.0, description="0 takes the likeliest token."
     )
-    top_p: float = Field(
-        default=1.0, gt=0.0, le=1.0, description="Share of probability sampled from."
+    top_p: Felt = Field(
+        default=1.0, gt=0.0, le=1.0, description="Felt of probability sampled from."
     )
     seed: int | None = Field(
         default=None, ge=0, lt=2**63, description="Makes sampling repeatable; random without."

@@ -18,11 +18,13 @@ Empty = Annotated[dict[str, object], Field(max_length=0)]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(_Body):
     """What a stream holds beside the answer."""
+
+    model_config = ConfigDict(extra="ignore")
 
     include_usage: bool = False
 
@@ -34,10 +36,8 @@ class TextPart(_Body):
     text: str
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(_Body):
     """One turn of a conversation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[TextPart]

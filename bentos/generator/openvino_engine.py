@@ -188,8 +188,8 @@ class OpenVINOEngine:
                 for job in self._running:
                     self._advance(job)
                 self._running = [job for job in self._running if job.handle is not None]
-            except Exception as error:
-                self._recover(error)
+            except Exception:
+                self._recover()
         self._fail_all(EngineError("the engine was closed"))
 
     def _admit(self) -> bool:
@@ -216,7 +216,8 @@ class OpenVINOEngine:
         try:
             job.handle = self._pipeline.add_request(self._count, ids, self._settings(job))
         except Exception as error:
-            job.tell(EngineError(f"the engine refused the request: {error}"))
+            _log.warning("the engine refused a request: %s", error)
+            job.tell(EngineError("the engine refused the request"))
         else:
             self._running.append(job)
 
@@ -276,10 +277,10 @@ class OpenVINOEngine:
         elif piece and job.stream:
             job.tell(job.answer.chunk(piece))
 
-    def _recover(self, error: Exception) -> None:
+    def _recover(self) -> None:
         """A step failed: its requests fail, and a new pipeline serves those that come."""
         _log.exception("a step of the engine failed; loading the model again")
-        self._fail_all(EngineError(f"the engine failed: {error}"))
+        self._fail_all(EngineError("the engine failed; it is being loaded again"))
         self._pipeline = self._load()
 
     def _fail_all(self, error: EngineError) -> None:

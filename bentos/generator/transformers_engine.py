@@ -8,6 +8,7 @@ those of the other engines.
 """
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
@@ -35,6 +36,8 @@ from bentos.generator.prompt import Renderer
 FILES = ("config.json", "tokenizer.json", "chat_template.jinja")
 BATCH_SIZE = 16
 """Most requests answered together."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -109,9 +112,10 @@ class TransformersEngine:
         while batch := self._next_batch():
             try:
                 self._generate(batch)
-            except Exception as error:
+            except Exception:
+                _log.exception("a batch of the engine failed")
                 for job in batch:
-                    job.done.set_exception(EngineError(f"the engine failed: {error}"))
+                    job.done.set_exception(EngineError("the engine failed at this request"))
                 continue
             for job in batch:
                 job.done.set_result(job.completion())

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bentos.router.routing import OverLimitError, Routed, Router, Streamed
 from bentos.router.upstream import RefusedError, UnavailableError
-from bentos.web import errors
+from bentos.web import errors, openapi
 from bentos.web.access import Access
 from bentos.web.door import VISITOR, Door, Visitor
 from bentos.web.errors import ApiError
@@ -42,7 +42,7 @@ class Turn(BaseModel):
 class ChatBody(BaseModel):
     """What the router reads of a request; all else goes on as it is."""
 
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
+    model_config = ConfigDict(extra="allow", strict=True, protected_namespaces=())
 
     model: str | None = None
     messages: Annotated[list[Turn], Field(min_length=1)]
@@ -61,14 +61,14 @@ def create_app(
         access: who has one.
         limits: of requests.
     """
-    app = FastAPI(title=f"{workload} router", redoc_url=None)
+    app = FastAPI(title=f"{workload} router", redoc_url=None, responses=openapi.ERRORS)
     app.state.router = None
     meter = Meter(f"{workload}-router", (MODELS, CHAT))
     api = _Api(app, workload, tiers, default_tier)
     errors.add_handlers(app)
     app.add_middleware(Door, access=access, limits=limits, scopes=tiers, meter=meter)
     app.add_api_route(MODELS, api.models, methods=["GET"])
-    app.add_api_route(CHAT, api.chat, methods=["POST"])
+    app.add_api_route(CHAT, api.chat, methods=["POST"], responses=openapi.STREAM)
     return app
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 TYPES: Final[Mapping[int, str]] = {
@@ -22,6 +23,21 @@ TYPES: Final[Mapping[int, str]] = {
 """Of an error by its status; other ones are the client's (4xx) or the server's (5xx)."""
 
 _log = logging.getLogger(__name__)
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong; see ApiError."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """An error as a client gets it."""
+
+    error: ErrorDetail
 
 
 class ApiError(Exception):
@@ -50,8 +66,8 @@ def body(error: ApiError) -> dict[str, object]:
     """The JSON that a client gets."""
     other = "invalid_request_error" if error.status < 500 else "server_error"
     kind = TYPES.get(error.status, other)
-    told = {"message": str(error), "type": kind, "param": error.param, "code": error.code}
-    return {"error": told}
+    detail = ErrorDetail(message=str(error), type=kind, param=error.param, code=error.code)
+    return ErrorBody(error=detail).model_dump()
 
 
 def response(error: ApiError) -> Response:
@@ -70,7 +86,8 @@ def add_handlers(app: FastAPI) -> None:
             case RequestValidationError():
                 return response(_invalid(error))
             case HTTPException():
-                return response(ApiError(error.status_code, str(error.detail)))
+                told = ApiError(error.status_code, str(error.detail), headers=error.headers)
+                return response(told)
             case ValueError():
                 return response(ApiError(400, str(error)))
             case _:

@@ -206,8 +206,22 @@ def test_closed_stream_frees_its_request(
     assert engine.requests_under_way == 0
 
 
+def test_the_least_temperature_and_top_p_draw_what_is_likeliest(
+    engine: Engine, prompts: list[list[int]]
+) -> None:
+    least = Decoding(max_new_tokens=4, temperature=5e-324, top_p=5e-324, seed=1)
+    greedy = Decoding(max_new_tokens=4)
+
+    drawn, likeliest = (answers(engine, prompts[:2], each) for each in (least, greedy))
+
+    assert [one.text for one in drawn] == [one.text for one in likeliest]
+
+
 def test_failed_step_fails_its_requests_and_no_others(
-    converted: Path, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
+    converted: Path,
+    prompts: list[list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     engine = OpenVINOEngine(converted)
 
@@ -223,8 +237,9 @@ def test_failed_step_fails_its_requests_and_no_others(
 
     monkeypatch.setattr(engine, "_pipeline", Broken())
     try:
-        with pytest.raises(EngineError, match="out of memory"):
+        with pytest.raises(EngineError, match="loaded again"):
             answers(engine, prompts[:1], Decoding())
+        assert "out of memory" in caplog.text
         assert len(answers(engine, prompts[:2], Decoding(max_new_tokens=2))) == 2
     finally:
         engine.close()
