@@ -89,8 +89,8 @@ class Service:
     ) -> None:
         """Start what `bentoml serve` calls `target`, in an empty folder."""
         self._log = scratch / "log"
-        self._port, self._task = _free_port(), task
-        self._process = _start(target, self._port, scratch, environment, self._log)
+        self.port, self._task = free_port(), task
+        self._process = _start(target, self.port, scratch, environment, self._log)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -99,7 +99,7 @@ class Service:
             self._wait()
             yield
         finally:
-            self._end()
+            end(self._process)
 
     def answer_all(
         self,
@@ -121,7 +121,7 @@ class Service:
         idle: list[Stream] = []
 
         async def complete(record: Record) -> Completion:
-            stream = idle.pop() if idle else await asyncio.open_connection(HOST, self._port)
+            stream = idle.pop() if idle else await asyncio.open_connection(HOST, self.port)
             completion = await _ask(stream, record, confidence)
             idle.append(stream)
             return completion
@@ -136,7 +136,7 @@ class Service:
         until = time.monotonic() + SECONDS_TO_START
         while time.monotonic() < until and self._process.poll() is None and not self._refused():
             try:
-                urlopen(f"http://{HOST}:{self._port}/readyz", timeout=5).close()
+                urlopen(f"http://{HOST}:{self.port}/readyz", timeout=5).close()
                 return
             except (URLError, OSError):
                 time.sleep(0.1)
@@ -149,17 +149,19 @@ class Service:
     def _said(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
-    def _end(self) -> None:
-        workers = _children(self._process.pid)
-        self._process.terminate()
-        try:
-            self._process.wait(SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        for worker in workers:
-            with suppress(psutil.NoSuchProcess):
-                worker.kill()
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End a server and its workers, which may be in process groups of their own."""
+    workers = _children(process.pid)
+    process.terminate()
+    try:
+        process.wait(SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for worker in workers:
+        with suppress(psutil.NoSuchProcess):
+            worker.kill()
 
 
 def _stage(target: Path, folder: Path, engine: Kind, task: Task) -> Path:
@@ -204,7 +206,8 @@ def _children(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

@@ -1,0 +1,347 @@
+"""The served Bento beside other servers of the same weights, on the same machine and requests.
+
+    make install && .venv/bin/python -m benchmarks.servers 15 [--vllm /path/to/venv/bin/vllm]
+
+The weights are the base model's, which all of these servers can read: this is about serving, not
+about smaller models. Requests are the prompts of the workloads sentiment, translation and
+summarization, each with as many tokens to answer as its reference has; drawn freely, so that no
+grammar counts. Each server takes them by streaming /v1/completions from 1, 8, 32 and 64 clients,
+each of which sends its next request when the last one is answered, for so many seconds a mix and
+number. What was left out, or did not start, is told with the reason. The engine alone, asked the
+same 32 at once without HTTP, tells what BentoML adds. Writes benchmarks/results/servers.json.
+Budget for 15 seconds: half an hour on 2 cores.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple, get_args
+
+import httpx
+import numpy as np
+
+from benchmarks.pruning import House
+from benchmarks.release import RESULTS
+from bentos.generator.decoding import Decoding
+from bentos.generator.engine import load_engine
+from bentos.generator.prompt import Renderer
+from tasks import evaluation_report, paths, records, service, stage
+from tasks.config import Task
+from tasks.errors import ModelError
+from tasks.params import load_yaml
+from tasks.records import Record
+from tasks.workload import Budget
+
+RESULT = RESULTS / "servers.json"
+MIXES = ("sentiment", "translation", "summarization")
+CLIENTS = (1, 8, 32, 64)
+SIDE_BY_SIDE: Final = 32
+"""Clients with whom the bare engine is compared."""
+
+OURS, TRANSFORMERS = "stillhouse int8", "transformers serve"
+WARM_SECONDS = 3.0
+SECONDS_TO_START = 300.0
+ROWS = 200
+BASE = "fetch/base"
+QUANTIZED = {
+    "int8": {"from": BASE, "bits": 8, "parity_rows": 8},
+    "q8": {"from": BASE, "format": "gguf", "scheme": "q8_0"},
+}
+LLAMA_CPP = """
+import sys, time, xllamacpp
+model, port, clients = sys.argv[1:]
+parameters = xllamacpp.CommonParams()
+parameters.model.path, parameters.hostnames, parameters.port = model, ["127.0.0.1"], int(port)
+parameters.n_parallel, parameters.n_ctx = int(clients), 512 * int(clients)
+server = xllamacpp.Server(parameters)
+time.sleep(1e9)
+"""
+
+
+class Ask(NamedTuple):
+    """One request: a prompt, and how many tokens its answer may have."""
+
+    prompt: str
+    tokens: int
+
+
+class Reply(NamedTuple):
+    """What came back.
+
+    Attributes:
+        text: empty where nothing came but the end.
+        first: seconds to the first piece.
+        whole: seconds to the end.
+    """
+
+    text: str
+    first: float
+    whole: float
+
+
+class Server(NamedTuple):
+    """One that is up; `model` is what it calls the weights."""
+
+    port: int
+    model: str
+
+
+def main(arguments: list[str]) -> None:
+    """Make the weights, ask every server, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.servers")
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("--vllm", type=Path, help="of an environment that has its CPU build")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="stillhouse-servers-") as scratch:
+        root, mixes = _made(Path(scratch) / "house")
+        result = compare(root, mixes, options.seconds, options.vllm)
+    records.write_report(RESULT, result)
+    print(json.dumps(result, indent=2))
+
+
+def compare(
+    root: Path, mixes: Mapping[str, Sequence[Ask]], seconds: float, vllm: Path | None
+) -> dict[str, Any]:
+    """All servers one after the other, then the engine alone."""
+    renderer = Renderer.from_folder(root / paths.candidate(BASE))
+    found: dict[str, Any] = {}
+    for name, started in _servers(root, vllm).items():
+        try:
+            with started() as server:
+                found[name] = asyncio.run(_measured(server, mixes, seconds, renderer))
+        except (ModelError, OSError) as error:
+            found[name] = {"not measured": str(error)[-400:]}
+        print(f"{name}: {found[name]}", file=sys.stderr, flush=True)
+    return {
+        "hardware": evaluation_report.hardware(),
+        "weights": BASE,
+        "seconds_each": seconds,
+        "servers": found,
+        "engine_alone": {
+            mix: asyncio.run(_engine_alone(root, asks, seconds)) for mix, asks in mixes.items()
+        },
+        "times_transformers": _ratios(found),
+    }
+
+
+def _made(root: Path) -> tuple[Path, dict[str, list[Ask]]]:
+    """A clone with the weights in every format, and the requests of every mix."""
+    house, mixes = House(root), dict[str, list[Ask]]()
+    for mix in MIXES:
+        content = load_yaml(paths.WORKLOADS / f"{mix}.yaml")
+        house.make("prepare", budget="quick", content=content)
+        rows = records.read(root / paths.VALIDATION, Record)[:ROWS]
+        renderer = Renderer.from_folder(root / paths.candidate(BASE))
+        mixes[mix] = [Ask(row.prompt, len(renderer.encode(row.reference))) for row in rows]
+    budgets: dict[Budget, object] = {budget: {} for budget in get_args(Budget)}
+    told = load_yaml(paths.WORKLOADS / "sentiment.yaml")
+    content = told | {"quantize": QUANTIZED, "budgets": budgets}
+    house.make(*(f"quantize@{name}" for name in QUANTIZED), budget="quick", content=content)
+    return root, mixes
+
+
+def _servers(root: Path, vllm: Path | None) -> dict[str, Callable[[], Any]]:
+    base, scripts = root / paths.candidate(BASE), Path(sys.executable).parent
+    gguf = root / paths.candidate("quantize/q8") / "model.gguf"
+    plain = [str(scripts / "transformers"), "serve", str(base), "--device", "cpu"]
+    batching = [*plain, "--continuous-batching"]
+    told: dict[str, Callable[[], Any]] = {
+        OURS: lambda: _bento(root),
+        TRANSFORMERS: lambda: _process([*plain, "--port", "{port}"], str(base)),
+        f"{TRANSFORMERS}, continuous batching": lambda: _process(
+            [*batching, "--port", "{port}"], str(base)
+        ),
+        "llama.cpp q8_0": lambda: _process(
+            [sys.executable, "-c", LLAMA_CPP, str(gguf), "{port}", str(max(CLIENTS))], "any"
+        ),
+        "vllm": lambda: _process(
+            [str(vllm), "serve", str(base), "--port", "{port}", "--max-model-len", "2048"],
+            str(base),
+        ),
+    }
+    if vllm is None:
+        told.pop("vllm")
+    return told
+
+
+@contextmanager
+def _bento(root: Path) -> Iterator[Server]:
+    """What packaging would serve, for any text."""
+    folder = root / paths.candidate("quantize/int8")
+    with service.of_candidate(folder, "openvino", Task(kind="chat")) as started:
+        yield Server(started.port, service.NAME)
+
+
+@contextmanager
+def _process(command: Sequence[str], model: str) -> Iterator[Server]:
+    """Another server, once it answers a request.
+
+    Raises:
+        ModelError: it ended, or took too long; with the end of what it printed.
+    """
+    port = service.free_port()
+    with tempfile.NamedTemporaryFile("w+b", prefix="stillhouse-server-") as log:
+        process = subprocess.Popen(
+            [part.replace("{port}", str(port)) for part in command],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "VLLM_CPU_KVCACHE_SPACE": "2", "HF_HUB_OFFLINE": "1"},
+        )
+        try:
+            if not _answers(process, port, model):
+                raise ModelError(Path(log.name).read_text(errors="replace")[-2000:])
+            yield Server(port, model)
+        finally:
+            service.end(process)
+
+
+def _answers(process: "subprocess.Popen[bytes]", port: int, model: str) -> bool:
+    until = time.monotonic() + SECONDS_TO_START
+    body = {"model": model, "prompt": "x", "max_tokens": 1}
+    url = f"http://{service.HOST}:{port}/v1/completions"
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            if httpx.post(url, json=body, timeout=60, trust_env=False).status_code == 200:
+                return True
+        except httpx.TransportError:
+            pass
+        time.sleep(0.5)
+    return False
+
+
+async def _measured(
+    server: Server, mixes: Mapping[str, Sequence[Ask]], seconds: float, renderer: Renderer
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for mix, asks in mixes.items():
+        await _load(server, asks, max(CLIENTS), WARM_SECONDS)
+        found[mix] = {
+            str(clients): _told(*await _load(server, asks, clients, seconds), renderer)
+            for clients in CLIENTS
+        }
+    return found
+
+
+async def _load(
+    server: Server, asks: Sequence[Ask], clients: int, seconds: float
+) -> tuple[list[Reply], float]:
+    """All answers, and seconds to the last; none is begun after `seconds`."""
+    every, replies = itertools.cycle(asks), list[Reply]()
+    started = time.perf_counter()
+
+    async def client() -> None:
+        while time.perf_counter() < started + seconds:
+            replies.append(await _stream(server, next(every)))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(clients):
+            group.create_task(client())
+    return replies, time.perf_counter() - started
+
+
+async def _stream(server: Server, ask: Ask) -> Reply:
+    """Ask over a plain socket: a client library would take cores away from the server."""
+    body = json.dumps(
+        {
+            "model": server.model,
+            "prompt": ask.prompt,
+            "max_tokens": ask.tokens,
+            "temperature": 0,
+            "stream": True,
+        }
+    ).encode()
+    head = (
+        f"POST /v1/completions HTTP/1.1\r\nHost: {service.HOST}\r\nConnection: close\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    started = time.perf_counter()
+    reader, writer = await asyncio.open_connection(service.HOST, server.port)
+    try:
+        writer.write(head.encode() + body)
+        status = await reader.readline()
+        if b" 200 " not in status:
+            said = (await reader.read(4096)).decode(errors="replace")
+            raise ModelError(f"{status.decode().strip()}: {said[-300:]}")
+        text, first = "", None
+        async for line in reader:
+            if not line.startswith(b"data: {"):
+                continue
+            first = first or time.perf_counter()
+            event = json.loads(line.removeprefix(b"data: "))
+            if "error" in event:
+                raise ModelError(str(event["error"]))
+            text += "".join(choice.get("text") or "" for choice in event.get("choices", ()))
+    finally:
+        writer.close()
+    ended = time.perf_counter()
+    return Reply(text, (first or ended) - started, ended - started)
+
+
+def _told(replies: Sequence[Reply], seconds: float, renderer: Renderer) -> dict[str, float]:
+    tokens = sum(len(renderer.encode(reply.text)) for reply in replies)
+    firsts = [reply.first for reply in replies]
+    wholes = [reply.whole for reply in replies]
+    return {
+        "requests_per_second": round(len(replies) / seconds, 2),
+        "answer_tokens_per_second": round(tokens / seconds, 1),
+        "first_piece_ms": round(1000 * float(np.median(firsts)), 1),
+        "first_piece_p95_ms": round(1000 * evaluation_report.percentile(firsts, 0.95), 1),
+        "p95_ms": round(1000 * evaluation_report.percentile(wholes, 0.95), 1),
+    }
+
+
+async def _engine_alone(root: Path, asks: Sequence[Ask], seconds: float) -> dict[str, float]:
+    """Requests/s of as many at once as SIDE_BY_SIDE, without a server."""
+    folder = root / paths.candidate("quantize/int8")
+    renderer, engine = Renderer.from_folder(folder), load_engine("openvino", folder, schemas=True)
+    every, answered = itertools.cycle(asks), 0
+
+    async def client(until: float) -> None:
+        nonlocal answered
+        while time.perf_counter() < until:
+            ask = next(every)
+            decoding = Decoding(max_new_tokens=ask.tokens)
+            async for _ in engine.stream(renderer.encode(ask.prompt), decoding):
+                pass
+            answered += 1
+
+    async def run(length: float) -> float:
+        started = time.perf_counter()
+        await asyncio.gather(*(client(started + length) for _ in range(SIDE_BY_SIDE)))
+        return time.perf_counter() - started
+
+    try:
+        await run(WARM_SECONDS)
+        answered = 0
+        took = await run(seconds)
+    finally:
+        engine.close()
+    return {"clients": SIDE_BY_SIDE, "requests_per_second": round(answered / took, 2)}
+
+
+def _ratios(found: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Requests/s of the Bento, in those of transformers."""
+    ours, theirs = found[OURS], found[TRANSFORMERS]
+    return {
+        mix: {
+            clients: round(
+                told["requests_per_second"] / theirs[mix][clients]["requests_per_second"], 2
+            )
+            for clients, told in ours[mix].items()
+        }
+        for mix in ours
+        if mix in theirs
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(stage.run(main))
