@@ -6,7 +6,6 @@ with cloned(Path("/tmp/somewhere")) as house:
 """
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import httpx
 from prefect.client.orchestration import SyncPrefectClient
 
 from tasks.errors import StillhouseError
+from tasks.service import free_port
 
 CHECKOUT = Path(__file__).parents[1]
 RUN_SECONDS = 2400.0
@@ -120,10 +120,3 @@ def until(condition: Callable[[], object], seconds: float, what: str, every: flo
             pass
         time.sleep(every)
     raise StillhouseError(f"{what}: waited {seconds:.0f} s in vain")
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

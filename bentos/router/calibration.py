@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from bentos.router.predictor import Predictor
 from bentos.web import json_file
 
 FILE = "router.json"
@@ -22,7 +23,10 @@ class Calibration(BaseModel):
         level: confidence below which the next model is asked; None where no level was shown to
             keep the floor.
         floor: share of the last model's quality that is kept, with probability `confidence`.
-        kept: shares of the requests that each model's answer was good enough for.
+        kept: shares of the requests to the cheapest model that each model's answer was good enough
+            for.
+        predictor: tells which requests go to the last model at once; None: no predictor is shown
+            to save anything, or none was asked for.
         recommended: whether it beats what needs no router.
         why: in words.
         expires: after that day data may have changed: calibrate again.
@@ -36,6 +40,7 @@ class Calibration(BaseModel):
     floor: float = Field(gt=0, le=1)
     confidence: float = Field(gt=0, lt=1)
     kept: tuple[float, ...]
+    predictor: Predictor | None = None
     recommended: bool
     why: str
     expires: date

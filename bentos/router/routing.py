@@ -6,7 +6,7 @@
 
 Models of a tier are asked from the cheapest on until one is sure enough. That needs a calibration
 of these very models: without one, or after its day, the tier's last model is asked alone, whose
-quality needs no proof.
+quality needs no proof. So it is where the calibration's predictor sees that no other will do.
 """
 
 import asyncio
@@ -90,7 +90,7 @@ class Router:
             RefusedError: the request is wrong.
         """
         models = self._deployment.tiers[tier]
-        level = self._level(models)
+        level = self._level(models, body)
         plan = models[::-1] if level is None else models
         routed = await self._cascade(plan, level, body, holder)
         if routed is None:
@@ -107,7 +107,7 @@ class Router:
         Raises what `answer` does, before the first piece.
         """
         models = self._deployment.tiers[tier]
-        routed, level = None, self._level(models)
+        routed, level = None, self._level(models, body)
         if level is not None:
             routed = await self._cascade(models[:-1], level, body, holder, onward=True)
         async with AsyncExitStack() as stack:
@@ -143,10 +143,15 @@ class Router:
             self._failed(name)
             raise
 
-    def _level(self, models: Sequence[str]) -> float | None:
-        """Confidence that is asked for; None where no calibration holds of these models."""
+    def _level(self, models: Sequence[str], body: Mapping[str, Any]) -> float | None:
+        """Confidence that is asked for; None where the last model is to be asked at once.
+
+        That is where no calibration holds of these models, or where no cheaper answer would stay.
+        """
         known = self._calibration
         if known is None or known.models != tuple(models) or today() > known.expires:
+            return None
+        if known.predictor is not None and not known.predictor.asks_cheap(body["messages"]):
             return None
         return known.level
 

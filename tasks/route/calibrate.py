@@ -8,22 +8,28 @@ which evaluation timed, has no say.
 """
 
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bentos.router.calibration import Calibration
+from bentos.router.predictor import Predictor
 from tasks import candidates_table, paths, records
 from tasks.candidates_table import Evaluation
 from tasks.errors import DataError
 from tasks.records import Prediction, Record
-from tasks.route import evidence, guarantee
+from tasks.route import evidence, foresight, guarantee
 from tasks.route.config import RouteConfig
 from tasks.route.evidence import Worth
+from tasks.route.foresight import Foresight
 from tasks.route.guarantee import Array
+
+NEVER: Final = -1.0
+"""A confidence below every level."""
 
 
 class Asked(NamedTuple):
@@ -32,14 +38,14 @@ class Asked(NamedTuple):
     Attributes:
         scores: (N, M), the cheapest model first.
         confidences: (N, M - 1) of all models but the last.
-        lengths: (N,) characters of the requests.
+        conversations: (N,) the requests.
         prices: (M,) of a request to each model.
         currency: of the prices.
     """
 
     scores: Array
     confidences: Array
-    lengths: NDArray[np.int64]
+    conversations: NDArray[np.object_]
     prices: Array
     currency: str
 
@@ -48,8 +54,23 @@ class Asked(NamedTuple):
         return self._replace(
             scores=self.scores[rows],
             confidences=self.confidences[rows],
-            lengths=self.lengths[rows],
+            conversations=self.conversations[rows],
         )
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(N,) characters of the requests."""
+        return np.array([sum(len(m["content"]) for m in each) for each in self.conversations])
+
+    def foreseen_by(self, predictor: Predictor | None) -> NDArray[np.bool_]:
+        """(N,) which requests go to the last model at once."""
+        if predictor is None:
+            return np.zeros(len(self.scores), bool)
+        return np.array([not predictor.asks_cheap(each) for each in self.conversations], bool)
+
+    def without(self, rows: NDArray[np.bool_]) -> Array:
+        """(N, M - 1) confidences, of some requests below any level: only the last model settles."""
+        return np.where(rows[:, None], NEVER, self.confidences)
 
 
 def calibrate(workload: str, config: RouteConfig) -> tuple[Calibration, dict[str, Any]]:
@@ -60,31 +81,40 @@ def calibrate(workload: str, config: RouteConfig) -> tuple[Calibration, dict[str
             there are too few rows.
     """
     answered, ids = asked(config)
-    calibrating = np.array([_draw(each) < config.calibration_share for each in ids])
-    if calibrating.all() or not calibrating.any():
-        raise DataError(
-            f"{paths.VALIDATION}: {len(ids)} rows cannot both calibrate and judge; raise "
-            "prepare.max_validation"
-        )
-    ours, others = answered.only(calibrating), answered.only(~calibrating)
-    choice = guarantee.loosest(ours.scores, ours.confidences, config.floor, config.confidence)
-    worth = None if choice.level is None else _worth(others, choice.level, config)
-    recommended, why = _verdict(config, worth, choice)
-    shown = [each for each in choice.tested if each.level == choice.level]
+    learning, calibrating, judging = _parts(ids, config)
+    foreseen = _foresight(answered.only(learning), config)
+    ours, others = answered.only(calibrating), answered.only(judging)
+    at_once = ours.foreseen_by(foreseen.predictor)
+    choice = guarantee.loosest(ours.scores, ours.without(at_once), config.floor, config.confidence)
+    worth = None
+    if choice.level is not None:
+        worth = _worth(others, choice.level, foreseen.predictor, config)
+    alone = choice.level == 0 and _settles_alone(ours, config)
+    recommended, why = _verdict(config, worth, alone)
     calibration = Calibration(
         workload=workload,
         models=config.models,
         level=choice.level,
         floor=config.floor,
         confidence=config.confidence,
-        kept=shown[0].kept if shown else (),
+        kept=_kept(ours.only(~at_once), choice.level),
+        predictor=foreseen.predictor,
         recommended=recommended,
         why=why,
         expires=(datetime.now(UTC) + timedelta(days=config.valid_days)).date(),
     )
     return calibration, {
-        **calibration.model_dump(mode="json", exclude={"expires"}),
-        "rows": {"calibrating": int(calibrating.sum()), "judging": int((~calibrating).sum())},
+        **calibration.model_dump(mode="json", exclude={"expires", "predictor"}),
+        "rows": {
+            "learning": int(learning.sum()),
+            "calibrating": int(calibrating.sum()),
+            "judging": int(judging.sum()),
+        },
+        "predictor": {
+            "used": foreseen.predictor is not None,
+            "saving": None if foreseen.saving is None else foreseen.saving._asdict(),
+            "at_once": float(others.foreseen_by(foreseen.predictor).mean()),
+        },
         "prices_per_1000": dict(zip(config.models, answered.prices.tolist(), strict=True)),
         "currency": answered.currency,
         "worth": None if worth is None else _told(worth),
@@ -92,17 +122,15 @@ def calibrate(workload: str, config: RouteConfig) -> tuple[Calibration, dict[str
     }
 
 
-def _verdict(
-    config: RouteConfig, worth: Worth | None, choice: guarantee.Choice
-) -> tuple[bool, str]:
-    """Whether to route, and why, in a sentence."""
+def _verdict(config: RouteConfig, worth: Worth | None, alone: bool) -> tuple[bool, str]:
+    """Whether to route, and why, in a sentence; `alone`: the cheapest model needs no other."""
     dear = config.models[-1]
     if worth is None:
         return False, (
             f"no router: no level is shown to keep {config.floor:.0%} of {dear}'s quality with "
             f"{config.confidence:.0%} confidence; more validation rows may show one"
         )
-    if choice.level == 0:
+    if alone:
         return False, (
             f"no router: {config.models[0]} alone is shown to keep {config.floor:.0%} of {dear}'s "
             "quality"
@@ -119,11 +147,66 @@ def _verdict(
     )
 
 
-def _worth(known: Asked, level: float, config: RouteConfig) -> Worth:
+def _parts(
+    ids: Sequence[str], config: RouteConfig
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Rows that a predictor learns from, that calibrate, and that judge.
+
+    Raises:
+        DataError: there are too few.
+    """
+    draws = np.array([_draw(each) for each in ids])
+    learning = draws >= 1 - config.predictor_share
+    calibrating = draws < config.calibration_share * (1 - config.predictor_share)
+    judging = ~(learning | calibrating)
+    if not calibrating.any() or not judging.any():
+        raise DataError(
+            f"{paths.VALIDATION}: {len(ids)} rows cannot both calibrate and judge; raise "
+            "prepare.max_validation"
+        )
+    return learning, calibrating, judging
+
+
+def _foresight(known: Asked, config: RouteConfig) -> Foresight:
+    """What can be foreseen at the level that these rows alone would choose."""
+    if not len(known.scores):
+        return Foresight(None, None)
+    level = guarantee.loosest(
+        known.scores, known.confidences, config.floor, config.confidence
+    ).level
+    if level is None:
+        return Foresight(None, None)
     taken = guarantee.answering(known.confidences, level)
-    overhead = config.overhead_per_1000
+    return foresight.learn(list(known.conversations), taken, known.prices, config.confidence)
+
+
+def _settles_alone(known: Asked, config: RouteConfig) -> bool:
+    """Whether the cheapest model is shown to keep the floor: the last test of the sequence."""
+    cheapest = np.zeros(len(known.scores), np.int64)
+    losses = guarantee.losses(known.scores, cheapest, config.floor)
+    return guarantee.p_value(losses, config.floor) <= 1 - config.confidence
+
+
+def _kept(known: Asked, level: float | None) -> tuple[float, ...]:
+    """Shares of the requests to the cheapest model that each model settles."""
+    if level is None:
+        return ()
+    if not len(known.scores):
+        return (0.0,) * known.confidences.shape[1] + (1.0,)
+    taken = guarantee.answering(known.confidences, level)
+    return tuple(float((taken == model).mean()) for model in range(known.scores.shape[1]))
+
+
+def _worth(known: Asked, level: float, predictor: Predictor | None, config: RouteConfig) -> Worth:
+    at_once = known.foreseen_by(predictor)
     return evidence.worth(
-        known.scores, taken, known.lengths, known.prices, overhead, config.confidence
+        known.scores,
+        guarantee.answering(known.without(at_once), level),
+        at_once,
+        known.lengths,
+        known.prices,
+        config.overhead_per_1000,
+        config.confidence,
     )
 
 
@@ -165,7 +248,7 @@ def asked(config: RouteConfig, root: Path = Path()) -> tuple[Asked, list[str]]:
     found = Asked(
         scores=np.array([[one.score for one in each] for each in told]),
         confidences=np.array([[one.confidence for one in each[:-1]] for each in told], dtype=float),
-        lengths=np.array([sum(len(m["content"]) for m in row.messages) for row in rows]),
+        conversations=_objects([row.messages for row in rows]),
         prices=prices,
         currency=_currency(reports, config),
     )
@@ -175,6 +258,12 @@ def asked(config: RouteConfig, root: Path = Path()) -> tuple[Asked, list[str]]:
             f"{', '.join(config.models[:-1])}"
         )
     return found, [row.id for row in rows]
+
+
+def _objects(items: Sequence[object]) -> NDArray[np.object_]:
+    found = np.empty(len(items), dtype=object)
+    found[:] = list(items)
+    return found
 
 
 def _answers(root: Path, name: str) -> dict[str, Prediction]:

@@ -32,6 +32,13 @@ class RouteConfig(Config):
         lt=1,
         description="Of the validation rows; the others tell what the router is worth.",
     )
+    predictor_share: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Of the validation rows, from which to learn which requests go to the last "
+        "model at once; 0 learns nothing.",
+    )
     overhead_per_1000: float = Field(
         default=0.0, ge=0, description="What routing itself costs, per 1,000 requests."
     )

@@ -41,6 +41,7 @@ class Worth(NamedTuple):
 def worth(
     scores: Array,
     taken: NDArray[np.int64],
+    at_once: NDArray[np.bool_],
     lengths: NDArray[np.int64],
     prices: Array,
     overhead: float,
@@ -51,13 +52,15 @@ def worth(
     Args:
         scores: (N, M) of every model's answers, the cheapest model first.
         taken: (N,) the model whose answer stays.
+        at_once: (N,) whether the last model was asked alone.
         lengths: (N,) of the requests, in characters.
         prices: (M,) of a request to each model.
         overhead: what routing costs a request.
         confidence: of the intervals.
     """
     kept = scores[np.arange(len(scores)), taken]
-    paid = prices.cumsum()[taken] + overhead  # (N,): all models up to the one that stays
+    # (N,): all models up to the one that stays
+    paid = np.where(at_once, prices[-1], prices.cumsum()[taken]) + overhead
     price = float(paid.mean())
     share = _share_at(price, prices)
     saved = intervals.mean(list(1 - paid / prices[-1]), confidence)

@@ -21,9 +21,17 @@ PRICES = {"small": 0.001, "teacher": 0.01}
 
 
 def write(
-    count: int = 1600, lost: float = 0.1, tells: bool = True, prices: dict[str, float] = PRICES
+    count: int = 1600,
+    lost: float = 0.1,
+    tells: bool = True,
+    prices: dict[str, float] = PRICES,
+    foretold: bool = True,
+    **route: object,
 ) -> None:
-    """A run in the working directory: the small model loses some, and may know which."""
+    """A run in the working directory: the small model loses some, and may know which.
+
+    Those that it loses speak of irony, if that is to be foretold.
+    """
     rng = np.random.default_rng(0)
     right = {"teacher": rng.random(count) < 0.9}
     loses = rng.random(count) < lost
@@ -50,14 +58,20 @@ def write(
             id=f"{n:06}",
             group=str(n),
             fields={},
-            messages=[{"role": "user", "content": "x" * int(rng.integers(10, 200))}],
+            messages=[
+                {
+                    "role": "user",
+                    "content": "x" * int(rng.integers(10, 200))
+                    + " irony" * bool(foretold and loses[n]),
+                }
+            ],
             prompt="",
             reference="positive",
         )
         for n in range(count)
     ]
     records.write(paths.VALIDATION, asked)
-    content = {"workload": "sentiment", "route": {"cascade": {"models": MODELS}}}
+    content = {"workload": "sentiment", "route": {"cascade": {"models": MODELS, **route}}}
     paths.PARAMS.write_text(yaml.safe_dump(content))
 
 
@@ -108,6 +122,35 @@ def test_a_small_model_that_is_good_enough_needs_no_router() -> None:
     assert "small alone" in found.why
 
 
+def test_requests_that_no_cheap_model_settles_are_learned_where_it_saves() -> None:
+    dear = {"small": 0.004, "teacher": 0.01}
+    write(count=3000, lost=0.4, prices=dear, predictor_share=0.3)
+    main(["cascade"])
+
+    found = calibration.read(paths.route("cascade"))
+    report = json.loads((paths.route("cascade") / paths.REPORT).read_text())
+    assert found.predictor is not None
+    # Of two models: the chance at which the small one's price is won back.
+    assert found.predictor.least == pytest.approx(0.4)
+    assert report["predictor"]["saving"]["low"] > 0
+    assert report["predictor"]["at_once"] == pytest.approx(0.4, abs=0.05)
+    assert sum(report["rows"].values()) == 3000
+    # What was foreseen is not asked of the small model, which settles nearly all the rest.
+    assert found.kept[0] > 0.95
+    assert report["worth"]["saving"]["value"] == pytest.approx(0.6 * 0.6, abs=0.05)
+    assert found.recommended
+
+
+def test_a_predictor_that_saves_nothing_is_not_used() -> None:
+    write(count=3000, lost=0.4, foretold=False, predictor_share=0.3)
+    main(["cascade"])
+
+    found = calibration.read(paths.route("cascade"))
+    report = json.loads((paths.route("cascade") / paths.REPORT).read_text())
+    assert found.predictor is None
+    assert report["predictor"]["at_once"] == 0
+
+
 def test_too_few_rows_show_nothing_and_say_so() -> None:
     write(count=40)
     main(["cascade"])
@@ -138,7 +181,9 @@ def test_a_rival_pays_for_one_model_a_request() -> None:
     lengths = np.array([1, 2] * 500)
     prices = np.array([1.0, 10.0])
 
-    found = evidence.worth(scores, taken, lengths, prices, overhead=0.5, confidence=0.95)
+    never = np.zeros(1000, bool)
+
+    found = evidence.worth(scores, taken, never, lengths, prices, overhead=0.5, confidence=0.95)
 
     assert found.price == pytest.approx(0.5 * 1 + 0.5 * 11 + 0.5)
     assert found.quality.value == 1

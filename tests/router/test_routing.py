@@ -29,6 +29,7 @@ from bentos.web.access import Access
 from bentos.web.limits import Limits
 from bentos.web.meter import Meter
 from tests.openai_server import OpenAIServer
+from tests.router.test_predictor import knowing
 
 CHAT = "/v1/chat/completions"
 LEVEL = 0.9
@@ -76,6 +77,7 @@ class House:
             recommended=True,
             why="tested",
             expires=today() + timedelta(days=changes.pop("days", 1)),
+            predictor=changes.pop("predictor", None),
         )
         self.deployment = Deployment.model_validate(content | changes)
         self.spending = Spending(None)
@@ -193,6 +195,19 @@ def test_the_whole_conversation_goes_on_and_unknown_options_too(
     assert asyncio.run(ask()).is_success
     assert home.small.asked[0]["messages"] == turns
     assert (home.small.asked[0]["temperature"], home.small.asked[0]["top_k"]) == (0.5, 3)
+
+
+def test_what_is_foreseen_to_go_on_goes_there_at_once(house: Callable[..., House]) -> None:
+    home = house(predictor=knowing("hard", -50.0))
+
+    easy, hard = home.ask("easy", "hard")
+
+    assert text_of(easy) == "small: easy"
+    assert (text_of(hard), hard.headers["x-stillhouse-asked"]) == ("teacher: hard", "teacher")
+    assert len(home.small.asked) == 1
+    with down(home.teacher):
+        [spared] = home.ask("hard")
+    assert (text_of(spared), spared.headers["x-stillhouse-degraded"]) == ("small: hard", "true")
 
 
 @pytest.mark.parametrize("reason", ["expired", "of other models", "none"])
