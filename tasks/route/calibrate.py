@@ -192,7 +192,7 @@ def _kept(known: Asked, level: float | None) -> tuple[float, ...]:
     if level is None:
         return ()
     if not len(known.scores):
-        return (0.0,) * known.confidences.shape[1] + (1.0,)
+        return (*[0.0] * known.confidences.shape[1], 1.0)
     taken = guarantee.answering(known.confidences, level)
     return tuple(float((taken == model).mean()) for model in range(known.scores.shape[1]))
 
