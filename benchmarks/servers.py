@@ -1,6 +1,6 @@
 """The served Bento beside other servers of the same weights, on the same machine and requests.
 
-    make install && .venv/bin/python -m benchmarks.servers 15 [--vllm /path/to/venv/bin/vllm]
+    make install && .venv/bin/python -m benchmarks.servers 15 [--vllm /path/to/venv/bin/python]
 
 The weights are the base model's, which all of these servers can read: this is about serving, not
 about smaller models. Requests are the prompts of the workloads sentiment, translation and
@@ -56,6 +56,7 @@ QUANTIZED = {
     "int8": {"from": BASE, "bits": 8, "parity_rows": 8},
     "q8": {"from": BASE, "format": "gguf", "scheme": "q8_0"},
 }
+VLLM = ("-m", "vllm.entrypoints.openai.api_server", "--max-model-len", "2048")
 LLAMA_CPP = """
 import sys, time, xllamacpp
 model, port, clients = sys.argv[1:]
@@ -99,7 +100,7 @@ def main(arguments: list[str]) -> None:
     """Make the weights, ask every server, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.servers")
     parser.add_argument("seconds", type=float)
-    parser.add_argument("--vllm", type=Path, help="of an environment that has its CPU build")
+    parser.add_argument("--vllm", type=Path, help="Python of an environment that has its CPU build")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="stillhouse-servers-") as scratch:
         root, mixes = _made(Path(scratch) / "house")
@@ -164,7 +165,7 @@ def _servers(root: Path, vllm: Path | None) -> dict[str, Callable[[], Any]]:
             [sys.executable, "-c", LLAMA_CPP, str(gguf), "{port}", str(max(CLIENTS))], "any"
         ),
         "vllm": lambda: _process(
-            [str(vllm), "serve", str(base), "--port", "{port}", "--max-model-len", "2048"],
+            [str(vllm), *VLLM, "--model", str(base), "--port", "{port}"],
             str(base),
         ),
     }
