@@ -15,7 +15,8 @@ import random
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from contextlib import aclosing
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from bentos.generator.answer import Answer
 from bentos.generator.choices import ChoiceTree
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import Chunk, Completion, EngineError
+from bentos.generator.job import Job
 from bentos.generator.prompt import Renderer
 
 FILES = (
@@ -53,24 +55,10 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class _Job:
-    """One request on its way through the engine's thread."""
+class _Job(Job):
+    """One request on its way through the engine's thread; without a handle it is over."""
 
-    prompt: Sequence[int]
-    decoding: Decoding
-    answer: Answer
-    stream: bool
-    loop: asyncio.AbstractEventLoop
-    events: asyncio.Queue[Chunk | Exception] = field(default_factory=asyncio.Queue)
     handle: GenerationHandle | None = None
-    abandoned: bool = False
-
-    def tell(self, event: Chunk | Exception) -> None:
-        """Hand something to the waiting event loop, which may be closed by now."""
-        try:
-            self.loop.call_soon_threadsafe(self.events.put_nowait, event)
-        except RuntimeError:
-            self.abandoned = True
 
 
 class OpenVINOEngine:
@@ -109,27 +97,15 @@ class OpenVINOEngine:
 
     async def complete(self, prompt_ids: Sequence[int], decoding: Decoding) -> Completion:
         """The whole answer; see Engine.complete."""
-        job = self._submit(prompt_ids, decoding, stream=False)
-        try:
-            while (await _next_chunk(job)).finish_reason is None:
-                pass
-            return job.answer.completion(len(job.prompt))
-        finally:
-            job.abandoned = True
+        return await self._submit(prompt_ids, decoding, stream=False).completion()
 
     async def stream(
         self, prompt_ids: Sequence[int], decoding: Decoding
     ) -> AsyncGenerator[Chunk, None]:
         """The answer piece by piece; see Engine.stream."""
-        job = self._submit(prompt_ids, decoding, stream=True)
-        try:
-            while True:
-                chunk = await _next_chunk(job)
+        async with aclosing(self._submit(prompt_ids, decoding, stream=True).chunks()) as chunks:
+            async for chunk in chunks:
                 yield chunk
-                if chunk.finish_reason is not None:
-                    return
-        finally:
-            job.abandoned = True
 
     def close(self) -> None:
         """Fail what is under way, end the thread and free the model. Idempotent."""
@@ -292,10 +268,3 @@ class OpenVINOEngine:
         for job in jobs:
             job.handle = None
             job.tell(error)
-
-
-async def _next_chunk(job: _Job) -> Chunk:
-    event = await job.events.get()
-    if isinstance(event, Exception):
-        raise event
-    return event
