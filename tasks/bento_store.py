@@ -48,6 +48,7 @@ def build(
     fill: Callable[[Path], None],
     labels: Mapping[str, str],
     archive: Path,
+    bentofile: str = "bentofile.yaml",
 ) -> Built:
     """Build, store and export; a Bento of that name already stored stays beside the new one.
 
@@ -61,7 +62,7 @@ def build(
         _stage(staging, folder)
         code_mb = sum(f.stat().st_size for f in staging.rglob("*") if f.is_file()) / MEGABYTE
         fill(staging / folder)
-        tag = _build(staging, folder / "bentofile.yaml", name, labels)
+        tag = _build(staging, folder / bentofile, name, labels)
     archive.parent.mkdir(parents=True, exist_ok=True)
     archive.unlink(missing_ok=True)
     _bentoml(["export", tag, str(archive.absolute())])

@@ -411,9 +411,11 @@ def _engines(workload: Workload, file: str) -> Iterator[Problem]:
         if maker == "quantize" and variant in workload.quantize:
             format_ = workload.quantize[variant].format
             able = ENGINES[format_]
-            if entry.engine != able:
+            if entry.engine not in able:
                 remedy = f"{entry.candidate} is {format_}: " + (
-                    f"set {able}" if able else "no engine here serves it; evaluate another format"
+                    f"set {' or '.join(able)}"
+                    if able
+                    else "no engine here serves it; evaluate another format"
                 )
                 yield Problem(file, f"evaluate.candidates.{name}.engine", entry.engine, remedy)
 

@@ -31,7 +31,9 @@ CHAT_TEMPLATE = (
 )
 
 
-def tiny_model(folder: Path, layers: int = 4, seed: int = 0, tied: bool = True) -> Path:
+def tiny_model(
+    folder: Path, layers: int = 4, seed: int = 0, tied: bool = True, head_dim: int = 8
+) -> Path:
     """Write a loadable model with its tokenizer into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = tiny_tokenizer()
@@ -44,6 +46,7 @@ def tiny_model(folder: Path, layers: int = 4, seed: int = 0, tied: bool = True) 
         num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
+        head_dim=head_dim,
         max_position_embeddings=256,
         bos_token_id=end,
         eos_token_id=end,

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol, assert_never
 
 from bentos.generator.decoding import Decoding
 
-Kind = Literal["openvino", "transformers"]
+Kind = Literal["openvino", "vllm", "transformers"]
 FinishReason = Literal["stop", "length"]
 
 
@@ -105,9 +105,9 @@ def load_engine(
 ) -> Engine:
     """The engine `kind` with the model in `folder`, ready to answer.
 
-    Only the chosen engine's libraries are imported. Prefix caching (openvino only) keeps past
+    Only the chosen engine's libraries are imported. Prefix caching (not in transformers) keeps past
     prompts' caches: leave it off to measure, or repeated prompts cost nothing. With `schemas`
-    (openvino only) answers can follow JSON schemas, and then not be held to choices.
+    openvino's answers can follow JSON schemas, and then not be held to choices.
 
     Raises:
         FileNotFoundError: the folder misses files of a model in this engine's format.
@@ -117,6 +117,10 @@ def load_engine(
             from bentos.generator.openvino_engine import OpenVINOEngine
 
             return OpenVINOEngine(folder, prefix_caching, schemas)
+        case "vllm":
+            from bentos.generator.vllm_engine import VLLMEngine
+
+            return VLLMEngine(folder, prefix_caching)
         case "transformers":
             from bentos.generator.transformers_engine import TransformersEngine
 

@@ -31,13 +31,14 @@ def answer(report: Evaluation, items: Sequence[Record], task: Task) -> Sequence[
 
         return ask_remote(config, items, task, f"gate:{report.name}", key).predictions
     match report.engine:
-        case "openvino" | "transformers" as kind if report.candidate is not None:
+        case "openvino" | "vllm" | "transformers" as kind if report.candidate is not None:
             folder = paths.candidate(report.candidate)
             engine = load_engine(kind, folder)
         case _:
             raise DataError(
-                f"{report.name}: only candidates with the engine openvino or transformers can be "
-                f"put to the locked test, not {report.engine}; mend its role in evaluate.candidates"
+                f"{report.name}: only candidates with the engine openvino, vllm or transformers "
+                f"can be put to the locked test, not {report.engine}; mend its role in "
+                "evaluate.candidates"
             )
     try:
         return answer_all(

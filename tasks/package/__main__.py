@@ -47,10 +47,12 @@ def main(arguments: list[str]) -> None:
 def _package(
     gate: GateReport, chosen: Side, task: Task, config: PackageConfig
 ) -> dict[str, object]:
-    if chosen.candidate is None or chosen.engine != "openvino":
+    engine = next((each for each in bento.SUFFIX if each == chosen.engine), None)
+    if chosen.candidate is None or engine is None:
         raise ModelError(
-            f"{GATE_REPORT}: {chosen.name} runs in {chosen.engine}, and a Bento serves openvino; "
-            "add a quantize variant of it (bits: 32 only converts) and evaluate that"
+            f"{GATE_REPORT}: {chosen.name} runs in {chosen.engine}, and a Bento serves "
+            f"{' or '.join(bento.SUFFIX)}; add a quantize variant of it (bits: 32 only converts) "
+            "and evaluate that"
         )
     folder = paths.candidate(chosen.candidate)
     if not folder.is_dir():
@@ -58,7 +60,7 @@ def _package(
     serving = Serving(
         workload=gate.workload,
         model_name=gate.workload,
-        engine="openvino",
+        engine=engine,
         input_fields=task.input_fields,
         prompt=task.prompt,
         decoding=task.decoding(),
@@ -82,7 +84,7 @@ def _package(
     # Not .bento, which is compressed: that took a minute to make weights a seventh smaller.
     archive = paths.PACKAGE / f"{gate.workload}.tar"
     built = bento.build(folder, serving, labels, archive)
-    bill.write(paths.PACKAGE / bill.FILE, built.tag, bento.REQUIREMENTS, serving.files)
+    bill.write(paths.PACKAGE / bill.FILE, built.tag, bento.requirements(engine), serving.files)
     evaluated = paths.evaluation(chosen.name)
     return {
         "parity": parity.check(built.tag, bento_store.home(), folder, evaluated, task, config),

@@ -7,13 +7,17 @@ tag = build(model=Path("models/quantize/small-int8"), serving=serving, labels=la
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from bentos.generator import serving as serving_file
+from bentos.generator.engine import Kind
 from bentos.generator.serving import Serving
 from tasks import bento_store, paths
 from tasks.bento_store import Built
 
-REQUIREMENTS = bento_store.SOURCE / "bentos/generator/requirements.txt"
+SUFFIX: Final[Mapping[Kind, str]] = {"openvino": "", "vllm": "-vllm"}
+"""Of the files that a Bento is built from; transformers is the reference, and serves nobody."""
+
 LEFT_OUT = shutil.ignore_patterns(paths.REPORT, "__pycache__")
 
 
@@ -37,4 +41,10 @@ def build(model: Path, serving: Serving, labels: Mapping[str, str], archive: Pat
         shutil.copytree(model, target, ignore=LEFT_OUT)
         serving_file.write(serving, target)
 
-    return bento_store.build("generator", serving.workload, fill, labels, archive)
+    bentofile = f"bentofile{SUFFIX[serving.engine]}.yaml"
+    return bento_store.build("generator", serving.workload, fill, labels, archive, bentofile)
+
+
+def requirements(engine: Kind) -> Path:
+    """What a Bento with this engine installs."""
+    return bento_store.SOURCE / f"bentos/generator/requirements{SUFFIX[engine]}.txt"

@@ -37,12 +37,12 @@ SCHEMES: Final[dict[str, tuple[Scheme, ...]]] = {
     "gguf": ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0"),
 }
 
-ENGINES: Final[dict[Format, str | None]] = {
-    "openvino": "openvino",
-    "compressed_tensors": "transformers",
-    "gguf": None,
+ENGINES: Final[dict[Format, tuple[str, ...]]] = {
+    "openvino": ("openvino",),
+    "compressed_tensors": ("vllm", "transformers"),
+    "gguf": (),
 }
-"""Which engine of ours runs a format; llama.cpp is not one."""
+"""Which engines of ours run a format; llama.cpp is none."""
 
 
 class QuantizeConfig(Config):

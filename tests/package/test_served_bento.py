@@ -241,15 +241,32 @@ def test_answers_are_what_the_served_openapi_document_says(served: Served) -> No
     assert "Tested: 4" in done.stdout
 
 
+def requirements_of(archive: Path) -> str:
+    with tarfile.open(archive) as content:
+        [member] = [m for m in content if m.name.endswith("python/requirements.txt")]
+        file = content.extractfile(member)
+        assert file is not None
+        return file.read().decode()
+
+
+def test_bento_of_another_engine_has_its_requirements(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "bentoml"))
+    serving = SERVING.model_copy(update={"engine": "vllm"})
+
+    bento.build(served.model, serving, {"workload": "tiny"}, tmp_path / "tiny.tar")
+
+    found = requirements_of(tmp_path / "tiny.tar")
+    assert "vllm==" in found
+    assert "openvino" not in found
+
+
 def test_bento_holds_its_own_folder_and_requirements_only(served: Served) -> None:
     with tarfile.open(served.archive) as archive:
         names = [name.removeprefix("./") for name in archive.getnames()]
         sources = {name for name in names if name.startswith("src/bentos/")}
-        requirements = archive.extractfile(
-            next(m for m in archive.getmembers() if m.name.endswith("python/requirements.txt"))
-        )
-        assert requirements is not None
-        text = requirements.read().decode()
+    text = requirements_of(served.archive)
 
     assert {name.split("/")[2] for name in sources if name.endswith(".py")} == {
         "__init__.py",
