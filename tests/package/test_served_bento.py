@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -194,6 +195,77 @@ def test_models_and_errors_are_what_the_client_expects(client: openai.OpenAI) ->
         client.completions.create(model="other", prompt="x")
     with pytest.raises(openai.BadRequestError, match="context of 256 tokens"):
         ask(client, "x" * 500)
+    with pytest.raises(openai.NotFoundError):
+        client.embeddings.create(model="tiny", input="x")
+
+
+def test_tools_are_politely_refused_and_their_absence_is_no_matter(client: openai.OpenAI) -> None:
+    messages: list[Any] = [{"role": "user", "content": "x"}]
+    tool: Any = {"type": "function", "function": {"name": "f", "parameters": {}}}
+
+    with pytest.raises(openai.BadRequestError, match="tools") as refused:
+        client.chat.completions.create(model="tiny", messages=messages, tools=[tool])
+    answer = client.chat.completions.create(
+        model="tiny", messages=messages, tools=[], tool_choice="none"
+    )
+
+    assert refused.value.param == "tools"
+    assert answer.choices[0].message.tool_calls is None
+
+
+def test_asynchronous_streams_tell_usage_logprobs_and_raw_text(served: Served) -> None:
+    asked: dict[str, Any] = {
+        "model": "tiny",
+        "messages": [{"role": "user", "content": "x"}],
+        "response_format": {"type": "text"},
+        "max_tokens": 6,
+        "logprobs": True,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+    async def ask() -> tuple[list[Any], list[Any]]:
+        async with openai.AsyncOpenAI(
+            base_url=f"{served.address}/v1", api_key="none", max_retries=0
+        ) as client:
+            chat = [chunk async for chunk in await client.chat.completions.create(**asked)]
+            raw = await client.completions.create(
+                model="tiny", prompt="x", max_tokens=4, stream=True
+            )
+            return chat, [chunk async for chunk in raw]
+
+    chat, raw = asyncio.run(ask())
+
+    told = [
+        each
+        for chunk in chat
+        for choice in chunk.choices
+        if choice.logprobs
+        for each in choice.logprobs.content
+    ]
+    assert len(told) == chat[-1].usage.completion_tokens == 6
+    assert all(each.logprob <= 0 for each in told)
+    assert chat[-2].choices[0].finish_reason == "length"
+    assert raw[-1].choices[0].finish_reason == "length"
+    assert all(chunk.object == "text_completion" for chunk in raw)
+
+
+def test_http_itself_is_spoken_as_it_is_written(served: Served) -> None:
+    chat = f"{served.address}/v1/chat/completions"
+    body = b'{"messages": [{"role": "user", "content": "x"}]}'
+
+    def in_pieces() -> Iterator[bytes]:
+        yield body[:10]
+        yield body[10:]
+
+    with httpx.Client() as client:
+        kind = {"Content-Type": "application/json"}
+        pieces = client.post(chat, content=in_pieces(), headers=kind)
+        again = client.post(chat, content=body, headers=kind)  # on the same connection
+        wrong = client.get(chat)
+
+    assert pieces.json()["choices"] == again.json()["choices"]
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
 
 
 def test_predict_answers_the_workload_fields(served: Served) -> None:
