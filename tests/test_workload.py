@@ -192,7 +192,7 @@ def test_names_that_lead_nowhere_are_found(
     ("format_", "scheme", "remedy"),
     [
         ("gguf", "q8_0", "quantize/small-int8 is gguf: no engine here serves it"),
-        ("compressed_tensors", "w8a8", "quantize/small-int8 is compressed_tensors: set transform"),
+        ("compressed_tensors", "w8a8", "quantize/small-int8 is compressed_tensors: set vllm or"),
     ],
 )
 def test_a_format_is_evaluated_by_its_engine(
