@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import httpx
 import psutil
 
+from benchmarks.plain_http import posted
 from benchmarks.release import RESULTS, newest_run
 from flows import pids, settings
 from tasks import evaluation_report, paths, records, stage
@@ -31,6 +32,9 @@ from tasks.records import Record
 CHAT = "/v1/chat/completions"
 IN_FLIGHT = 32
 CAPACITY_SECONDS = 20.0
+SECONDS = 120.0
+"""Within which an answer must come."""
+
 TIMES = 2.0
 WARM_SECONDS = 60.0
 MOST_GROWTH = 0.05
@@ -77,13 +81,10 @@ async def _measured(
     server: psutil.Process, bodies: Sequence[dict[str, Any]], minutes: float
 ) -> dict[str, Any]:
     address = f"http://{settings.HOST}:{settings.serve_port()}"
-    limits = httpx.Limits(max_connections=2000, max_keepalive_connections=500)
-    async with httpx.AsyncClient(
-        base_url=address, timeout=120, limits=limits, trust_env=False
-    ) as client:
-        capacity = await _capacity(client, bodies)
-        load = await _overload(client, bodies, TIMES * capacity, minutes * 60, server)
-        away = await _killed(client, bodies, server)
+    capacity = await _capacity(bodies)
+    load = await _overload(bodies, TIMES * capacity, minutes * 60, server)
+    away = await _killed(bodies, server)
+    async with httpx.AsyncClient(base_url=address, timeout=60, trust_env=False) as client:
         freed = await _hung_up(client, bodies)
     warm = load.memory_mb[int(WARM_SECONDS // 10) :] or load.memory_mb[-1:]
     growth = warm[-1] / warm[0] - 1
@@ -107,16 +108,24 @@ async def _measured(
     }
 
 
-async def _ask(client: httpx.AsyncClient, body: dict[str, Any]) -> tuple[int, float]:
+async def _ask(body: dict[str, Any]) -> tuple[int, float]:
+    """Status, 0 where the connection failed, and seconds to the whole answer."""
     started = time.perf_counter()
     try:
-        status = (await client.post(CHAT, json=body)).status_code
-    except httpx.TransportError:
+        async with (
+            asyncio.timeout(SECONDS),
+            posted(settings.serve_port(), CHAT, body) as (
+                status,
+                lines,
+            ),
+        ):
+            await lines.read()
+    except (OSError, TimeoutError):
         status = 0
     return status, time.perf_counter() - started
 
 
-async def _capacity(client: httpx.AsyncClient, bodies: Sequence[dict[str, Any]]) -> float:
+async def _capacity(bodies: Sequence[dict[str, Any]]) -> float:
     """Requests/s with so many in flight."""
     every, answered = itertools.cycle(bodies), 0
     until = time.perf_counter() + CAPACITY_SECONDS
@@ -124,7 +133,7 @@ async def _capacity(client: httpx.AsyncClient, bodies: Sequence[dict[str, Any]])
     async def one_after_the_other() -> None:
         nonlocal answered
         while time.perf_counter() < until:
-            status, _ = await _ask(client, next(every))
+            status, _ = await _ask(next(every))
             answered += status == 200
 
     await asyncio.gather(*(one_after_the_other() for _ in range(IN_FLIGHT)))
@@ -132,7 +141,6 @@ async def _capacity(client: httpx.AsyncClient, bodies: Sequence[dict[str, Any]])
 
 
 async def _overload(
-    client: httpx.AsyncClient,
     bodies: Sequence[dict[str, Any]],
     per_second: float,
     seconds: float,
@@ -142,7 +150,7 @@ async def _overload(
     sent: set[asyncio.Task[None]] = set()
 
     async def one() -> None:
-        status, latency = await _ask(client, next(every))
+        status, latency = await _ask(next(every))
         load.statuses[status] += 1
         if status == 200:
             load.latencies.append(latency)
@@ -150,8 +158,8 @@ async def _overload(
     started = time.perf_counter()
     for number in range(int(per_second * seconds)):
         due = started + number / per_second
-        if (wait := due - time.perf_counter()) > 0:
-            await asyncio.sleep(wait)
+        # Who is late must sleep, too, or nothing that was sent is ever looked after.
+        await asyncio.sleep(max(due - time.perf_counter(), 0.0))
         if number / per_second >= 10 * len(load.memory_mb):
             load.memory_mb.append(_memory(server))
         task = asyncio.create_task(one())
@@ -168,15 +176,13 @@ def _memory(server: psutil.Process) -> float:
     return sum(process.memory_info().rss for process in family) / MEGABYTE
 
 
-async def _killed(
-    client: httpx.AsyncClient, bodies: Sequence[dict[str, Any]], server: psutil.Process
-) -> dict[str, Any]:
+async def _killed(bodies: Sequence[dict[str, Any]], server: psutil.Process) -> dict[str, Any]:
     """Kill the largest worker, which holds the model, and ask until it is back."""
     workers = server.children(recursive=True)
     max(workers, key=lambda process: process.memory_info().rss).kill()
     killed, statuses, away = time.perf_counter(), Counter[int](), 0.0
     for body in itertools.cycle(bodies):
-        status, _ = await _ask(client, body)
+        status, _ = await _ask(body)
         statuses[status] += 1
         away = time.perf_counter() - killed
         if status == 200 or away > 4 * MOST_SECONDS_AWAY:
@@ -188,7 +194,7 @@ async def _killed(
 async def _hung_up(client: httpx.AsyncClient, bodies: Sequence[dict[str, Any]]) -> float:
     """Seconds until no place is taken any more by clients that went away."""
     every = itertools.cycle(bodies)
-    asked = [asyncio.create_task(_ask(client, next(every))) for _ in range(HANGING)]
+    asked = [asyncio.create_task(_ask(next(every))) for _ in range(HANGING)]
     await asyncio.sleep(0.1)
     for task in asked:
         task.cancel()

@@ -29,6 +29,7 @@ from typing import Any, Final, NamedTuple
 import httpx
 import numpy as np
 
+from benchmarks.plain_http import posted
 from benchmarks.pruning import House, demo
 from benchmarks.release import RESULTS
 from bentos.generator.decoding import Decoding
@@ -247,30 +248,14 @@ async def _load(
 
 
 async def _stream(server: Server, ask: Ask) -> Reply:
-    """Ask over a plain socket: a client library would take cores away from the server."""
-    body = json.dumps(
-        {
-            "model": server.model,
-            "prompt": ask.prompt,
-            "max_tokens": ask.tokens,
-            "temperature": 0,
-            "stream": True,
-        }
-    ).encode()
-    head = (
-        f"POST /v1/completions HTTP/1.1\r\nHost: {service.HOST}\r\nConnection: close\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    started = time.perf_counter()
-    reader, writer = await asyncio.open_connection(service.HOST, server.port)
-    try:
-        writer.write(head.encode() + body)
-        status = await reader.readline()
-        if b" 200 " not in status:
-            said = (await reader.read(4096)).decode(errors="replace")
-            raise ModelError(f"{status.decode().strip()}: {said[-300:]}")
-        text, first = "", None
-        async for line in reader:
+    body = {"model": server.model, "prompt": ask.prompt, "max_tokens": ask.tokens}
+    started, first, text = time.perf_counter(), None, ""
+    told = {**body, "temperature": 0, "stream": True}
+    async with posted(server.port, "/v1/completions", told) as (status, lines):
+        if status != httpx.codes.OK:
+            said = (await lines.read(4096)).decode(errors="replace")
+            raise ModelError(f"{status}: {said[-300:]}")
+        async for line in lines:
             if not line.startswith(b"data: {"):
                 continue
             first = first or time.perf_counter()
@@ -278,8 +263,6 @@ async def _stream(server: Server, ask: Ask) -> Reply:
             if "error" in event:
                 raise ModelError(str(event["error"]))
             text += "".join(choice.get("text") or "" for choice in event.get("choices", ()))
-    finally:
-        writer.close()
     ended = time.perf_counter()
     return Reply(text, (first or ended) - started, ended - started)
 
