@@ -114,10 +114,7 @@ async def _ask(body: dict[str, Any]) -> tuple[int, float]:
     try:
         async with (
             asyncio.timeout(SECONDS),
-            posted(settings.serve_port(), CHAT, body) as (
-                status,
-                lines,
-            ),
+            posted(settings.serve_port(), CHAT, body) as (status, lines),
         ):
             await lines.read()
     except (OSError, TimeoutError):

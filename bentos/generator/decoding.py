@@ -36,7 +36,7 @@ class Decoding(BaseModel):
         default=0.0, ge=0.0, le=2.0, description="0 takes the likeliest token."
     )
     top_p: Felt = Field(
-        default=1.0, gt=0.0, le=1.0, description="Felt of probability sampled from."
+        default=1.0, gt=0.0, le=1.0, description="Share of probability sampled from."
     )
     seed: int | None = Field(
         default=None, ge=0, lt=2**63, description="Makes sampling repeatable; random without."
