@@ -51,12 +51,11 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pruning", description=__doc__)
     parser.add_argument("budget", choices=get_args(Budget))
     parser.add_argument("minutes", type=float)
-    parser.add_argument("methods", nargs="*", choices=get_args(Method), default=get_args(Method))
+    parser.add_argument("methods", nargs="*", choices=get_args(Method))
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="stillhouse-") as scratch:
-        result = measured(
-            House(Path(scratch) / "house"), asked.budget, asked.minutes, asked.methods
-        )
+        methods = asked.methods or get_args(Method)
+        result = measured(House(Path(scratch) / "house"), asked.budget, asked.minutes, methods)
     records.write_report(RESULT, result)
     print("\n".join(table(result)))
     apart = [e["stock_loaders"]["logit_difference_max"] for e in result["variants"].values()]
