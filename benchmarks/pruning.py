@@ -1,6 +1,6 @@
 """Every way to prune the demo's teacher, by a quarter and by half: quality, speed, stock loaders.
 
-    make install && .venv/bin/python -m benchmarks.pruning quick 60 [METHOD ...]
+    make install && .venv/bin/python -m benchmarks.pruning quick 60 [--methods METHOD ...]
 
 makes the demo's LoRA teacher in a clone of this checkout (or takes it from DVC, if it was made
 here), prunes it by every method (or those named), and heals each result with as many steps of
@@ -51,11 +51,12 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pruning", description=__doc__)
     parser.add_argument("budget", choices=get_args(Budget))
     parser.add_argument("minutes", type=float)
-    parser.add_argument("methods", nargs="*", choices=get_args(Method))
+    parser.add_argument("--methods", nargs="+", choices=get_args(Method), default=get_args(Method))
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="stillhouse-") as scratch:
-        methods = asked.methods or get_args(Method)
-        result = measured(House(Path(scratch) / "house"), asked.budget, asked.minutes, methods)
+        result = measured(
+            House(Path(scratch) / "house"), asked.budget, asked.minutes, asked.methods
+        )
     records.write_report(RESULT, result)
     print("\n".join(table(result)))
     apart = [e["stock_loaders"]["logit_difference_max"] for e in result["variants"].values()]
