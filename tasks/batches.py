@@ -14,6 +14,10 @@ from transformers.cache_utils import Cache
 from tasks import precision
 from tasks.examples import Example
 
+# cuDNN's attention plans each width of a batch anew, which took half of a step on an H200. Not for
+# the time of a call: what gradient checkpointing computes again must be computed alike.
+torch.backends.cuda.enable_cudnn_sdp(False)
+
 
 class Batch(NamedTuple):
     """Examples in rows: one a row where they were padded, several end to end where packed.
@@ -31,6 +35,10 @@ class Batch(NamedTuple):
     rows: Tensor
     columns: Tensor
     answers: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same, where the model is."""
+        return Batch(*(tensor.to(device) for tensor in self))
 
 
 def pad(examples: Sequence[Example], fill: int) -> Batch:
@@ -98,16 +106,14 @@ def answer_logits(model: Any, batch: Batch, past: Cache | None = None) -> Tensor
     """Logits (A, V) for the answer tokens alone: the output matrix is most of a small model.
 
     `past` holds keys and values of what every row of the batch begins with, for B rows; the call
-    adds to it.
+    adds to it. Padding is not masked: it is at the right, where no real token looks.
     """
+    places: dict[str, Tensor] = {}
     if past is None and (batch.attention_mask > 1).any():
         # Where positions start again another example begins: transformers lets none see another.
-        seen = {"position_ids": _positions(batch.attention_mask)}
-    else:
-        known = past.get_seq_length() if past is not None else 0
-        seen = {"attention_mask": functional.pad(batch.attention_mask, (known, 0), value=1)}
+        places = {"position_ids": _positions(batch.attention_mask)}
     hidden = model.model(
-        input_ids=batch.input_ids, past_key_values=past, use_cache=past is not None, **seen
+        input_ids=batch.input_ids, past_key_values=past, use_cache=past is not None, **places
     )
     chosen = hidden.last_hidden_state[batch.rows, batch.columns]  # (A, H)
     return exact_logits(model, chosen)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from peft.helpers import disable_input_dtype_casting
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
@@ -180,7 +181,11 @@ class AnswerTrainer(Trainer):
 
     def run(self) -> None:
         """Train, from the last checkpoint on where there is one."""
-        self.train(resume_from_checkpoint=get_last_checkpoint(str(self.args.output_dir)))
+        last = get_last_checkpoint(str(self.args.output_dir))
+        # Autocast has activations in bf16 already; peft would widen them for its float32 update.
+        model: Any = self.model
+        with disable_input_dtype_casting(model, active=precision.has_bf16()):
+            self.train(resume_from_checkpoint=last)
 
     def _micro_batches(self, config: FinetuneConfig, widest: Batch) -> MicroBatches:
         rows = config.micro_batch or rows_that_fit(self.model, self._loss, widest)
@@ -260,7 +265,7 @@ def _general_loss(model: Any, data: Data, config: FinetuneConfig) -> float:
     fill = end_token(paths.candidate(config.parent))
     total, tokens = 0.0, 0
     for part in by_length(data.general, config.batch):
-        batch = Batch(*(tensor.to(model.device) for tensor in pad(part, fill)))
+        batch = pad(part, fill).to(model.device)
         total += float(answer_loss(model, batch)) * len(batch.answers)
         tokens += len(batch.answers)
     return total / tokens

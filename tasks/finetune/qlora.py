@@ -21,30 +21,6 @@ from tasks.finetune.config import FinetuneConfig
 from tasks.training import attention
 
 
-def finetune(name: str, config: FinetuneConfig) -> dict[str, Any]:
-    """Train `name` from its parent; the report is that of `tune`.
-
-    Raises:
-        ConfigError: this machine has no GPU, or bitsandbytes is not installed.
-    """
-    missing = _missing()
-    if missing:
-        key = f"{name.replace('/', '.')}.method"
-        raise ConfigError([Problem(str(paths.PARAMS), key, config.method, missing)])
-    return tune(name, config, Method(_start, adapter.merge))
-
-
-def _missing() -> str:
-    if not torch.cuda.is_available():
-        return (
-            "4-bit weights are multiplied by kernels for a GPU, and this machine has none: run on "
-            "the pool gpu, or choose lora"
-        )
-    if find_spec("bitsandbytes") is None:
-        return "needs bitsandbytes: pip install -e .[gpu], or choose lora"
-    return ""
-
-
 def _start(config: FinetuneConfig, parent: Path) -> Any:
     model = AutoModelForCausalLM.from_pretrained(
         parent,
@@ -60,3 +36,30 @@ def _start(config: FinetuneConfig, parent: Path) -> Any:
     )
     ready = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     return adapter.attach(ready, config)
+
+
+METHOD = Method(_start, adapter.merge)
+
+
+def finetune(name: str, config: FinetuneConfig) -> dict[str, Any]:
+    """Train `name` from its parent; the report is that of `tune`.
+
+    Raises:
+        ConfigError: this machine has no GPU, or bitsandbytes is not installed.
+    """
+    missing = _missing()
+    if missing:
+        key = f"{name.replace('/', '.')}.method"
+        raise ConfigError([Problem(str(paths.PARAMS), key, config.method, missing)])
+    return tune(name, config, METHOD)
+
+
+def _missing() -> str:
+    if not torch.cuda.is_available():
+        return (
+            "4-bit weights are multiplied by kernels for a GPU, and this machine has none: run on "
+            "the pool gpu, or choose lora"
+        )
+    if find_spec("bitsandbytes") is None:
+        return "needs bitsandbytes: pip install -e .[gpu], or choose lora"
+    return ""

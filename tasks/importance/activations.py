@@ -44,7 +44,7 @@ class Activations:
 
     def read(self, examples: Sequence[Example], fill: int) -> None:
         """One forward pass over a batch."""
-        padded = pad(examples, fill)
+        padded = pad(examples, fill).to(self._model.device)
         real = padded.attention_mask.bool()  # (B, T)
         states: list[Tensor] = []
         with self._watched(states, real):
@@ -53,7 +53,7 @@ class Activations:
             )
         for block, (before, after) in enumerate(itertools.pairwise(states)):
             cosine = nn.functional.cosine_similarity(before[real], after[real], dim=-1)
-            self._turned[block] += (1 - cosine.double()).sum()
+            self._turned[block] += (1 - cosine.double()).sum().cpu()
         self._rows += len(examples)
         self._tokens += int(real.sum())
 
@@ -109,7 +109,8 @@ class Activations:
             # Not by multiplication: what stands at padding need not be finite.
             sizes = sizes.masked_fill(~real[..., None], 0)
             means = sizes.sum(1) / real.sum(1, keepdim=True)  # (B, F)
-            self._squares[name] = self._squares.get(name, 0) + means.double().square().sum(0)
+            squares = means.double().square().sum(0).cpu()
+            self._squares[name] = self._squares.get(name, 0) + squares
 
         return add
 

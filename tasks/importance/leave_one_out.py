@@ -49,7 +49,7 @@ def _passed_through(_: Any, arguments: tuple[Tensor, ...], output: Any) -> Any:
 def _loss(model: Any, batches: Sequence[Sequence[Example]], fill: int, progress: Progress) -> float:
     total, tokens = 0.0, 0
     for examples in batches:
-        batch = pad(examples, fill)
+        batch = pad(examples, fill).to(model.device)
         scores = answer_logits(model, batch)  # (A, V)
         total += float(functional.cross_entropy(scores, batch.answers, reduction="sum"))
         tokens += len(batch.answers)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from tasks import importance_scores, paths, records
+from tasks import importance_scores, paths, precision, records
 from tasks.examples import by_length, end_token, tokenize
 from tasks.importance.activations import Activations
 from tasks.importance.config import ImportanceConfig
@@ -36,7 +36,8 @@ def weigh(folder: Path, config: ImportanceConfig) -> dict[str, Any]:
     """
     started = time.monotonic()
     parent = paths.candidate(config.of)
-    model = AutoModelForCausalLM.from_pretrained(parent, dtype=torch.float32).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(parent, dtype=torch.float32)
+    model.to(precision.device()).eval()
     examples = tokenize(records.read(paths.TRAIN, Record)[: config.rows], parent)
     batches = by_length(examples, config.batch)
     layers = model.config.num_hidden_layers

@@ -27,7 +27,8 @@ class Beginning:
         self.tokens = len(ids)
         self._cache = DynamicCache()
         if ids:
-            model.model(input_ids=torch.tensor([ids]), past_key_values=self._cache, use_cache=True)
+            beginning = torch.tensor([ids], device=model.device)
+            model.model(input_ids=beginning, past_key_values=self._cache, use_cache=True)
 
     def cut(self, examples: Sequence[Example]) -> list[Example]:
         """The examples without their beginning."""

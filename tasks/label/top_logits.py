@@ -41,7 +41,8 @@ def label(folder: Path, config: LabelConfig, task: Task) -> dict[str, Any]:
         logits.check_tokenizer(config.teacher, tokenizer, paths.candidate(config.spelt_by))
     rows = records.read(paths.TRAIN, Record)[: config.rows]
     own = _own_answers(folder, teacher, config, task) if config.unlabelled else []
-    model = AutoModelForCausalLM.from_pretrained(teacher, dtype=torch.float32).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(teacher, dtype=torch.float32)
+    model.to(precision.device()).eval()
     examples = tokenize([*rows, *own], teacher)
     fill = end_token(teacher)
     with precision.mixed():
@@ -51,12 +52,12 @@ def label(folder: Path, config: LabelConfig, task: Task) -> dict[str, Any]:
     batches = by_length(examples, config.batch)
     for part in batches:
         with precision.mixed():
-            batch = pad(shared.cut(part), fill)
+            batch = pad(shared.cut(part), fill).to(model.device)
             scores = answer_logits(model, batch, shared.cache(len(part))).log_softmax(-1)  # (A, V)
         top = scores.topk(min(config.top_k, scores.shape[-1]))
         others = scores.scatter(-1, top.indices, logits.NOTHING).logsumexp(-1)  # (A,)
         lengths = [len(example.answer) for example in part]
-        split = (each.split(lengths) for each in (top.values, top.indices, others))
+        split = (each.cpu().split(lengths) for each in (top.values, top.indices, others))
         kept |= {e.id: row for e, row in zip(part, zip(*split, strict=True), strict=True)}
         progress.advance(len(part))
     stored = logits.StoredLogits(
