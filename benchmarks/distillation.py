@@ -18,11 +18,9 @@ Writes benchmarks/results/distillation.json.
 
 import argparse
 import json
-import os
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import chdir, closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -32,13 +30,13 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from benchmarks.release import RESULTS
+from benchmarks.scratch import beside_the_checkout
 from bentos.generator.engine import load_engine
 from tasks import intervals, logits, paths, records, stage
 from tasks.batches import answer_logits, pad
 from tasks.config import Task
 from tasks.distill import cached_logits, losses, online, student
 from tasks.distill.config import DistillConfig
-from tasks.errors import StillhouseError
 from tasks.examples import end_token, tokenize
 from tasks.label.config import LabelConfig
 from tasks.label.top_logits import label
@@ -67,7 +65,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rows", type=int, help="validation rows; all unless told")
     options = parser.parse_args(arguments)
     config, task = read("distill.small", DistillConfig), read("task", Task)
-    with _beside_the_checkout():
+    needed = [paths.TRAIN, paths.VALIDATION, *map(paths.candidate, (TEACHER, STUDENT))]
+    with beside_the_checkout(needed, "label@lora prune@depth16"):
         result = measure(config, task, options)
     records.write_report(RESULT, result)
     print(json.dumps(result, indent=2))
@@ -195,25 +194,6 @@ def _right(name: str, task: Task, rows: int | None) -> list[float]:
     with closing(load_engine("transformers", folder)) as engine:
         answers = answer_all(engine, folder, asked, task, Traffic(32), name)
     return [prediction.score for prediction in answers.predictions]
-
-
-@contextmanager
-def _beside_the_checkout() -> Iterator[None]:
-    """A scratch folder that sees the checkout's data and weights, and takes what is written."""
-    needed = [paths.TRAIN, paths.VALIDATION, *map(paths.candidate, (TEACHER, STUDENT))]
-    missing = [str(path) for path in needed if not path.exists()]
-    if missing:
-        raise StillhouseError(
-            f"{', '.join(missing)}: not here; make them with `dvc repro label@lora prune@depth16`"
-        )
-    with tempfile.TemporaryDirectory(prefix="stillhouse-") as scratch:
-        for path in needed:
-            link = Path(scratch) / path
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(path.absolute())
-        os.environ["STILLHOUSE_STATE"] = scratch
-        with chdir(scratch):
-            yield
 
 
 if __name__ == "__main__":
