@@ -4,7 +4,8 @@
     .venv/bin/python -m benchmarks.overload 10
 
 measures for twenty seconds what the Bento answers with 32 requests in flight, then sends twice as
-many a second for so many minutes, whatever comes back. It fails unless every request is answered
+many a second for so many minutes, whatever comes back. No request is sent twice: a Bento that
+caches past prompts would answer from memory. It fails unless every request is answered
 with 200 or 429 and the server's memory, after a minute's warm-up, grows by at most 5%. Then a
 worker is killed (kill -9), and all that clients see until it is back must be worth a retry; last,
 clients hang up, and their places must be free within a second. Writes
@@ -16,7 +17,7 @@ import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import httpx
@@ -28,6 +29,8 @@ from flows import pids, settings
 from tasks import evaluation_report, paths, records, stage
 from tasks.errors import StillhouseError
 from tasks.records import Record
+
+Body = dict[str, Any]
 
 CHAT = "/v1/chat/completions"
 IN_FLIGHT = 32
@@ -67,8 +70,7 @@ def main(arguments: list[str]) -> None:
     if server is None:
         raise StillhouseError("no Bento is served here: type `make serve` in another terminal")
     rows = records.read(newest_run() / paths.VALIDATION, Record)
-    bodies = [{"messages": [m for m in row.messages if m["role"] == "user"]} for row in rows]
-    result = asyncio.run(_measured(server, bodies, minutes)) | {
+    result = asyncio.run(_measured(server, _bodies(rows), minutes)) | {
         "hardware": evaluation_report.hardware()
     }
     records.write_report(RESULTS / "overload.json", result)
@@ -77,8 +79,16 @@ def main(arguments: list[str]) -> None:
         raise StillhouseError(f"does not hold: {', '.join(faults)}")
 
 
+def _bodies(rows: Sequence[Record]) -> Iterator[Body]:
+    """Requests without end, each of which begins as no other does."""
+    for number, row in enumerate(itertools.cycle(rows)):
+        asked = [m for m in row.messages if m["role"] == "user"]
+        first = asked[0] | {"content": f"{number}. {asked[0]['content']}"}
+        yield {"messages": [first, *asked[1:]]}
+
+
 async def _measured(
-    server: psutil.Process, bodies: Sequence[dict[str, Any]], minutes: float
+    server: psutil.Process, bodies: Iterator[Body], minutes: float
 ) -> dict[str, Any]:
     address = f"http://{settings.HOST}:{settings.serve_port()}"
     capacity = await _capacity(bodies)
@@ -108,7 +118,7 @@ async def _measured(
     }
 
 
-async def _ask(body: dict[str, Any]) -> tuple[int, float]:
+async def _ask(body: Body) -> tuple[int, float]:
     """Status, 0 where the connection failed, and seconds to the whole answer."""
     started = time.perf_counter()
     try:
@@ -122,15 +132,15 @@ async def _ask(body: dict[str, Any]) -> tuple[int, float]:
     return status, time.perf_counter() - started
 
 
-async def _capacity(bodies: Sequence[dict[str, Any]]) -> float:
+async def _capacity(bodies: Iterator[Body]) -> float:
     """Requests/s with so many in flight."""
-    every, answered = itertools.cycle(bodies), 0
+    answered = 0
     until = time.perf_counter() + CAPACITY_SECONDS
 
     async def one_after_the_other() -> None:
         nonlocal answered
         while time.perf_counter() < until:
-            status, _ = await _ask(next(every))
+            status, _ = await _ask(next(bodies))
             answered += status == 200
 
     await asyncio.gather(*(one_after_the_other() for _ in range(IN_FLIGHT)))
@@ -138,16 +148,16 @@ async def _capacity(bodies: Sequence[dict[str, Any]]) -> float:
 
 
 async def _overload(
-    bodies: Sequence[dict[str, Any]],
+    bodies: Iterator[Body],
     per_second: float,
     seconds: float,
     server: psutil.Process,
 ) -> Load:
-    load, every = Load(Counter(), [], []), itertools.cycle(bodies)
+    load = Load(Counter(), [], [])
     sent: set[asyncio.Task[None]] = set()
 
     async def one() -> None:
-        status, latency = await _ask(next(every))
+        status, latency = await _ask(next(bodies))
         load.statuses[status] += 1
         if status == 200:
             load.latencies.append(latency)
@@ -173,12 +183,12 @@ def _memory(server: psutil.Process) -> float:
     return sum(process.memory_info().rss for process in family) / MEGABYTE
 
 
-async def _killed(bodies: Sequence[dict[str, Any]], server: psutil.Process) -> dict[str, Any]:
+async def _killed(bodies: Iterator[Body], server: psutil.Process) -> dict[str, Any]:
     """Kill the largest worker, which holds the model, and ask until it is back."""
     workers = server.children(recursive=True)
     max(workers, key=lambda process: process.memory_info().rss).kill()
     killed, statuses, away = time.perf_counter(), Counter[int](), 0.0
-    for body in itertools.cycle(bodies):
+    for body in bodies:
         status, _ = await _ask(body)
         statuses[status] += 1
         away = time.perf_counter() - killed
@@ -188,10 +198,9 @@ async def _killed(bodies: Sequence[dict[str, Any]], server: psutil.Process) -> d
     return {"seconds_away": round(away, 1), "statuses": dict(sorted(statuses.items()))}
 
 
-async def _hung_up(client: httpx.AsyncClient, bodies: Sequence[dict[str, Any]]) -> float:
+async def _hung_up(client: httpx.AsyncClient, bodies: Iterator[Body]) -> float:
     """Seconds until no place is taken any more by clients that went away."""
-    every = itertools.cycle(bodies)
-    asked = [asyncio.create_task(_ask(next(every))) for _ in range(HANGING)]
+    asked = [asyncio.create_task(_ask(next(bodies))) for _ in range(HANGING)]
     await asyncio.sleep(0.1)
     for task in asked:
         task.cancel()

@@ -49,7 +49,7 @@ BLOCK_TOKENS = 32
 CACHE_TOKENS = 32768
 """Key/value cache in tokens, or one full context if that is more; allocated as it fills."""
 MAX_SEQUENCES = 64
-MAX_BATCHED_TOKENS = 1024
+MAX_BATCHED_TOKENS = 256
 
 _log = logging.getLogger(__name__)
 
