@@ -62,6 +62,13 @@ class Task(Config):
         description="Messages that the fields become; none where rows hold whole conversations.",
     )
     max_answer_tokens: int = Field(default=16, ge=1, le=32768, description="Longest answer.")
+    beams: int = Field(
+        default=1,
+        ge=1,
+        le=8,
+        description="Beginnings that are kept at each token (beam search), for text alone: dearer, "
+        "perhaps better. Not with the engine vllm.",
+    )
     metric: str | None = Field(
         default=None,
         description="Quality, 0 to 1, that candidates are compared by: a name of the kind's "
@@ -86,6 +93,8 @@ class Task(Config):
             raise ValueError("answer_schema: for extraction, and for nothing else")
         if (self.prompt is None) != (not self.input_fields):
             raise ValueError("give prompt and input_fields together, or neither")
+        if self.beams > 1 and (self.labels or self.answer_schema):
+            raise ValueError("beams: for text; labels and JSON are not searched for")
         able = [name for name in METRICS[self.kind] if name not in CORPUS_METRICS]
         if self.metric and ":" not in self.metric and self.metric not in able:
             raise ValueError(f"metric: one of {', '.join(able)}, or module:function")
@@ -102,8 +111,10 @@ class Task(Config):
         return tuple(name for name in METRICS[self.kind] if name != self.primary_metric)
 
     def decoding(self) -> Decoding:
-        """Greedy; of a classification only the labels can come out."""
-        return Decoding(max_new_tokens=self.max_answer_tokens, choices=self.labels or None)
+        """Likeliest first; of a classification only the labels can come out."""
+        return Decoding(
+            max_new_tokens=self.max_answer_tokens, choices=self.labels or None, beams=self.beams
+        )
 
 
 class TrainingConfig(Config):

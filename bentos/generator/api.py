@@ -255,10 +255,12 @@ class _Api:
     ) -> Decoding:
         default = self._serving.decoding
         longest = max_tokens or default.max_new_tokens
+        temperature = default.temperature if body.temperature is None else body.temperature
+        plain = not (temperature or choices or json_schema or logprobs)
         try:
             return Decoding(
                 max_new_tokens=min(longest, self._engine.context_length),
-                temperature=default.temperature if body.temperature is None else body.temperature,
+                temperature=temperature,
                 top_p=default.top_p if body.top_p is None else body.top_p,
                 seed=default.seed if body.seed is None else body.seed,
                 # A choice ends by itself, so a stop text has nothing to do.
@@ -266,6 +268,7 @@ class _Api:
                 choices=choices,
                 json_schema=json_schema,
                 logprobs=logprobs,
+                beams=default.beams if plain else 1,
             )
         except ValidationError as error:
             detail = error.errors()[0]

@@ -53,6 +53,9 @@ class Decoding(BaseModel):
     logprobs: bool = Field(
         default=False, description="Tell each token's log-probability among all tokens."
     )
+    beams: int = Field(
+        default=1, ge=1, le=8, description="Beginnings kept at each token; 1 keeps the likeliest."
+    )
 
     @model_validator(mode="after")
     def _choices_differ(self) -> "Decoding":
@@ -62,4 +65,13 @@ class Decoding(BaseModel):
             raise ValueError("choices end by themselves: leave stop empty")
         if self.choices is not None and self.json_schema is not None:
             raise ValueError("an answer is one of choices or fits a schema, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _beams_search_free_text(self) -> "Decoding":
+        held = self.temperature > 0 or self.choices or self.json_schema or self.logprobs
+        if self.beams > 1 and held:
+            raise ValueError(
+                "beams are for answers that are not drawn, held to choices or a schema, or scored"
+            )
         return self

@@ -210,6 +210,7 @@ class OpenVINOEngine:
             settings.temperature, settings.top_p = decoding.temperature, decoding.top_p
             seed = decoding.seed
             settings.rng_seed = random.getrandbits(63) if seed is None else seed
+        settings.num_beams = decoding.beams
         settings.logprobs = int(decoding.logprobs)
         if decoding.json_schema is not None:
             settings.structured_output_config = genai.StructuredOutputConfig(

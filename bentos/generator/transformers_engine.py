@@ -145,21 +145,25 @@ class TransformersEngine:
                     return batch
 
     def _generate(self, batch: list[_Job]) -> None:
-        end = self._facts.end_ids[0]
+        end, decoding = self._facts.end_ids[0], batch[0].decoding
         width = max(len(job.prompt) for job in batch)
         rows = [[end] * (width - len(job.prompt)) + list(job.prompt) for job in batch]
         masks = [[0] * (width - len(job.prompt)) + [1] * len(job.prompt) for job in batch]
         device = self._model.device
+        # Beams change places: what they hold is an answer only when the search is over.
+        watched = StoppingCriteriaList([] if decoding.beams > 1 else [_AllAnswered(batch)])
         with torch.inference_mode():
-            _seed(batch[0].decoding)
+            _seed(decoding)
             generated = self._model.generate(  # type: ignore[operator]
                 input_ids=torch.tensor(rows, device=device),  # (B, T)
                 attention_mask=torch.tensor(masks, device=device),  # (B, T)
                 generation_config=self._settings(batch),
-                stopping_criteria=StoppingCriteriaList([_AllAnswered(batch, width)]),
+                stopping_criteria=watched,
                 prefix_allowed_tokens_fn=_Allowed(batch, end) if batch[0].tree else None,
             )
-        for row, job in enumerate(batch if batch[0].decoding.logprobs else ()):
+        for row, job in enumerate(batch if decoding.beams > 1 else ()):
+            job.answer.push(generated.sequences[row, width:].tolist())
+        for row, job in enumerate(batch if decoding.logprobs else ()):
             steps = zip(job.answer.taken, generated.logits, strict=False)
             job.scored = tuple(
                 Scored(token, float(logits[row].log_softmax(-1)[token])) for token, logits in steps
@@ -183,6 +187,7 @@ class TransformersEngine:
             top_k=0 if decoding.temperature > 0 else None,
             return_dict_in_generate=True,
             output_logits=decoding.logprobs,
+            num_beams=decoding.beams,
             **sampling,
         )
 
@@ -193,8 +198,8 @@ class TransformersEngine:
 class _AllAnswered(StoppingCriteria):
     """Feeds every answer its newest token and ends the rows whose answer is complete."""
 
-    def __init__(self, batch: list[_Job], width: int) -> None:
-        self._batch, self._width = batch, width
+    def __init__(self, batch: list[_Job]) -> None:
+        self._batch = batch
 
     def __call__(
         self, input_ids: torch.Tensor, scores: torch.Tensor, **_unused: object
@@ -227,7 +232,9 @@ def _alike(one: _Job, other: _Job) -> bool:
 
 
 def _shared(decoding: Decoding) -> tuple[object, ...]:
-    return decoding.temperature, decoding.top_p, decoding.seed, decoding.logprobs
+    longest = decoding.max_new_tokens if decoding.beams > 1 else None  # a search looks ahead
+    drawn = decoding.temperature, decoding.top_p, decoding.seed
+    return *drawn, decoding.logprobs, decoding.beams, longest
 
 
 def _seed(decoding: Decoding) -> None:

@@ -104,6 +104,8 @@ class VLLMEngine:
         """A job, and what works at it; cancelling that frees what it holds."""
         if self._closed:
             raise EngineError("the engine is closed")
+        if decoding.beams > 1:
+            raise ValueError("the engine vllm has no beam search: set task.beams to 1")
         tree = self._tree(decoding.choices) if decoding.choices else None
         room = self._facts.check(prompt_ids, tree.depth if tree else 1)
         limit = min(decoding.max_new_tokens, room)

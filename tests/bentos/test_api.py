@@ -73,9 +73,16 @@ def feedback(tmp_path: Path) -> Feedback:
 
 
 @pytest.fixture
-def client(script: Script, renderer: Renderer, feedback: Feedback) -> Iterator[TestClient]:
+def serving() -> Serving:
+    return SERVING
+
+
+@pytest.fixture
+def client(
+    script: Script, renderer: Renderer, feedback: Feedback, serving: Serving
+) -> Iterator[TestClient]:
     before = set(REGISTRY._collector_to_names)
-    app = create_app(SERVING, renderer, Access(None), feedback)
+    app = create_app(serving, renderer, Access(None), feedback)
     app.state.engine = script
     yield TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
     for collector in set(REGISTRY._collector_to_names) - before:
@@ -84,6 +91,20 @@ def client(script: Script, renderer: Renderer, feedback: Feedback) -> Iterator[T
 
 def user(text: str = "A triumph.") -> dict[str, object]:
     return {"messages": [{"role": "user", "content": text}]}
+
+
+@pytest.mark.parametrize(
+    "serving", [SERVING.model_copy(update={"decoding": Decoding(beams=4)})], ids=["beams"]
+)
+@pytest.mark.parametrize(
+    ("asked", "beams"),
+    [({}, 4), ({"stream": True}, 4), ({"temperature": 1}, 1), ({"logprobs": True}, 1)],
+)
+def test_the_workloads_beams_search_what_is_neither_drawn_nor_scored(
+    client: TestClient, script: Script, asked: dict[str, object], beams: int
+) -> None:
+    assert client.post("/v1/chat/completions", json=user() | asked).status_code == 200
+    assert [decoding.beams for _, decoding in script.asked] == [beams]
 
 
 def test_workload_leads_a_conversation_without_a_system_message(

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import shutil
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import closing
+from operator import eq
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,7 @@ from bentos.generator.prompt import Renderer
 
 LABELS = ("negative", "positive")
 KINDS: tuple[Kind, ...] = ("openvino", "transformers")
+GREEDY = Decoding(max_new_tokens=40)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +82,41 @@ def test_engines_agree_on_choices(
     assert given[0] == given[1]
     assert {one.text for one in given[0]} <= set(choices)
     assert {one.finish_reason for one in given[0]} == {"stop"}
+
+
+def test_engines_mostly_agree_on_what_beams_find(
+    engines: dict[Kind, Engine], prompts: list[list[int]]
+) -> None:
+    decoding = Decoding(max_new_tokens=40, beams=4)
+
+    ours, theirs = (answers(engines[kind], prompts, decoding) for kind in KINDS)
+
+    # Not always: openvino keeps keys and values in 8 bits, and a random model's beams are close.
+    assert sum(map(eq, ours, theirs)) > len(prompts) / 2
+    assert sum(map(eq, ours, answers(engines["openvino"], prompts, GREEDY))) < len(prompts) / 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_that_beams_found_ends_with_the_models_end_token(
+    engines: dict[Kind, Engine],
+    trained: Path,
+    converted: Path,
+    tmp_path: Path,
+    prompts: list[list[int]],
+    kind: Kind,
+) -> None:
+    said = answers(engines[kind], prompts, Decoding(max_new_tokens=8, logprobs=True))
+    [(end, _)] = Counter(scored.token for one in said for scored in one.scored).most_common(1)
+    folder = shutil.copytree(converted if kind == "openvino" else trained, tmp_path / kind)
+    for file in ("config.json", "generation_config.json"):
+        told = json.loads((folder / file).read_bytes())
+        (folder / file).write_text(json.dumps(told | {"eos_token_id": end}))
+
+    with closing(load_engine(kind, folder)) as engine:
+        given = answers(engine, prompts, Decoding(max_new_tokens=40, beams=4))
+
+    assert "stop" in {one.finish_reason for one in given}
+    assert all((one.completion_tokens < 40) == (one.finish_reason == "stop") for one in given)
 
 
 def test_label_of_one_token_costs_one_token(engine: Engine, prompts: list[list[int]]) -> None:

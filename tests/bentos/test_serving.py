@@ -71,7 +71,12 @@ def test_answer_is_parsed_into_one_of_the_choices() -> None:
         {"temperature": -1},
         {"top_p": 0},
         {"max_new_tokens": 0},
-        {"beams": 4},
+        {"beams": 0},
+        {"beams": 4, "choices": ("a", "b")},
+        {"beams": 4, "temperature": 1},
+        {"beams": 4, "logprobs": True},
+        {"beams": 4, "json_schema": "{}"},
+        {"bemas": 4},
     ],
 )
 def test_impossible_decoding_is_refused(settings: dict[str, object]) -> None:
