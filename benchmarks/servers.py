@@ -5,7 +5,8 @@
 The weights are the base model's, which all of these servers can read: this is about serving, not
 about smaller models. Requests are the prompts of the workloads sentiment, translation and
 summarization, each with as many tokens to answer as its reference has; drawn freely, so that no
-grammar counts. Each server takes them by streaming /v1/completions from 1, 8, 32 and 64 clients,
+grammar counts, and none is sent twice while there are others: some servers remember prompts. Each
+server takes them by streaming /v1/completions from 1, 8, 32 and 64 clients,
 each of which sends its next request when the last one is answered, for so many seconds a mix and
 number. What was left out, or did not start, is told with the reason. The engine alone, asked the
 same 32 at once without HTTP, tells what BentoML adds. Writes benchmarks/results/servers.json.
@@ -50,7 +51,7 @@ SIDE_BY_SIDE: Final = 32
 OURS, TRANSFORMERS = "stillhouse int8", "transformers serve"
 WARM_SECONDS = 3.0
 SECONDS_TO_START = 300.0
-ROWS = 200
+ROWS = 4000
 BASE = "fetch/base"
 QUANTIZED = {
     "int8": {"from": BASE, "bits": 8, "parity_rows": 8},
@@ -140,7 +141,7 @@ def _made(root: Path) -> tuple[Path, dict[str, list[Ask]]]:
     for mix in MIXES:
         content = load_yaml(paths.WORKLOADS / f"{mix}.yaml")
         house.make("prepare", budget="quick", content=content)
-        rows = records.read(root / paths.VALIDATION, Record)[:ROWS]
+        rows = records.read(root / paths.TRAIN, Record)[:ROWS]
         renderer = Renderer.from_folder(root / paths.candidate(BASE))
         mixes[mix] = [Ask(row.prompt, len(renderer.encode(row.reference))) for row in rows]
     content = demo("quick") | {"quantize": QUANTIZED}
@@ -222,19 +223,20 @@ async def _measured(
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for mix, asks in mixes.items():
-        await _load(server, asks, max(CLIENTS), WARM_SECONDS)
+        every = itertools.cycle(asks)
+        await _load(server, every, max(CLIENTS), WARM_SECONDS)
         found[mix] = {
-            str(clients): _told(*await _load(server, asks, clients, seconds), renderer)
+            str(clients): _told(*await _load(server, every, clients, seconds), renderer)
             for clients in CLIENTS
         }
     return found
 
 
 async def _load(
-    server: Server, asks: Sequence[Ask], clients: int, seconds: float
+    server: Server, every: Iterator[Ask], clients: int, seconds: float
 ) -> tuple[list[Reply], float]:
     """All answers, and seconds to the last; none is begun after `seconds`."""
-    every, replies = itertools.cycle(asks), list[Reply]()
+    replies = list[Reply]()
     started = time.perf_counter()
 
     async def client() -> None:
