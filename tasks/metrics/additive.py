@@ -23,15 +23,15 @@ class Additive(NamedTuple):
 
     Attributes:
         rows: (N, K), what each item adds.
-        of_sums: the metric, 0 to 1, of the K sums.
+        of_sums: the metric, 0 to 1, of each sample's sums: (..., K) to (...).
     """
 
     rows: Floats
-    of_sums: Callable[[Floats], float]
+    of_sums: Callable[[Floats], Floats]
 
     def value(self) -> float:
         """Of all items."""
-        return self.of_sums(self.rows.sum(axis=0))
+        return float(self.of_sums(self.rows.sum(axis=0)))
 
     def interval(self, confidence: float = 0.95) -> Interval:
         """With its percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13)."""
@@ -48,6 +48,7 @@ class Additive(NamedTuple):
         generator, items = np.random.default_rng(0), len(self.rows)
         drawn = []
         for _ in range(RESAMPLES // BLOCK):
-            weights = generator.multinomial(items, np.full(items, 1 / items), BLOCK)
-            drawn += [self.of_sums(sums) for sums in weights @ self.rows]
-        return np.array(drawn)
+            taken = generator.integers(items, size=(BLOCK, items))
+            weights = np.stack([np.bincount(each, minlength=items) for each in taken])
+            drawn.append(self.of_sums(weights @ self.rows))
+        return np.concatenate(drawn)

@@ -25,8 +25,9 @@ def macro_f1(answers: Sequence[str], references: Sequence[str]) -> Additive:
     return Additive(np.hstack([said & wanted, said, wanted]).astype(float), _mean_f1)
 
 
-def _mean_f1(sums: Floats) -> float:
-    right, said, wanted = np.split(sums, 3)  # each (L,)
+def _mean_f1(sums: Floats) -> Floats:
+    right, said, wanted = np.split(sums, 3, axis=-1)  # each (..., L)
     occurring = wanted > 0
-    f1 = 2 * right[occurring] / (said[occurring] + wanted[occurring])
-    return float(f1.mean()) if occurring.any() else 0.0
+    f1 = 2 * right * occurring / np.maximum(said + wanted, 1)
+    mean: Floats = f1.sum(-1) / np.maximum(occurring.sum(-1), 1)
+    return mean

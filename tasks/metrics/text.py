@@ -8,7 +8,7 @@ chrF (Popovic 2015) and BLEU (Papineni et al. 2002) as sacrebleu computes them (
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Literal
 
 import numpy as np
@@ -32,10 +32,10 @@ def corpus_chrf(answers: Sequence[str], references: Sequence[str]) -> Additive:
     # What sacrebleu draws its own bootstrap samples from.
     rows = metric._extract_corpus_statistics(answers, [references])
 
-    def of_sums(sums: Floats) -> float:
+    def of_one(sums: Floats) -> float:
         return min(1.0, metric._compute_f_score(list(sums)) / 100)
 
-    return Additive(np.array(rows, dtype=float), of_sums)
+    return Additive(np.array(rows, dtype=float), partial(np.apply_along_axis, of_one, -1))
 
 
 def bleu(answers: Sequence[str], references: Sequence[str]) -> Additive:
@@ -44,7 +44,7 @@ def bleu(answers: Sequence[str], references: Sequence[str]) -> Additive:
     for answer, reference in zip(answers, references, strict=True):
         one = sacrebleu.sentence_bleu(answer, [reference])
         rows.append([*one.counts, *one.totals, one.sys_len, one.ref_len])
-    return Additive(np.array(rows, dtype=float), _bleu)
+    return Additive(np.array(rows, dtype=float), partial(np.apply_along_axis, _bleu, -1))
 
 
 def _bleu(sums: Floats) -> float:
