@@ -66,6 +66,10 @@ class EngineError(RuntimeError):
     """The engine could not finish this request; others are not concerned."""
 
 
+class EngineGoneError(EngineError):
+    """The engine cannot answer any more: its process must be started again."""
+
+
 class PromptTooLongError(ValueError):
     """The prompt leaves no room for an answer in the model's context."""
 

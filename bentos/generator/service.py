@@ -5,22 +5,28 @@ a key of the file STILLHOUSE_KEYS; without one, over loopback only (see bentos.w
 """
 
 import os
+import threading
 from pathlib import Path
 
 import bentoml
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
 
 from bentos.generator import serving
 from bentos.generator.api import create_app
-from bentos.generator.engine import load_engine
+from bentos.generator.engine import EngineGoneError, load_engine
 from bentos.generator.feedback import Feedback
 from bentos.generator.prompt import Renderer
 from bentos.generator.serving import Serving
-from bentos.web import traces
+from bentos.web import errors, traces
 from bentos.web.access import Access
+from bentos.web.errors import ApiError
 
 MODEL = Path(os.environ.get("STILLHOUSE_MODEL", Path(__file__).parent / "model"))
 SECONDS_TO_FIRST_BYTE = 600
+SECONDS_TO_LEAVE = 1.0
+"""For what is being sent when the process ends."""
+SECONDS_TO_LOAD = 60
 
 
 def _read() -> tuple[Serving, FastAPI]:
@@ -33,7 +39,17 @@ def _read() -> tuple[Serving, FastAPI]:
         raise SystemExit(f"cannot serve: {error}") from error
 
 
+async def _start_again(_: Request, error: Exception) -> Response:
+    """End this process: BentoML starts another worker, with another engine."""
+    leave = threading.Timer(SECONDS_TO_LEAVE, os._exit, [1])
+    leave.daemon = True
+    leave.start()
+    headers = {"Retry-After": str(SECONDS_TO_LOAD)}
+    return errors.response(ApiError(503, str(error), code="engine_gone", headers=headers))
+
+
 facts, app = _read()
+app.add_exception_handler(EngineGoneError, _start_again)
 
 
 @bentoml.service(

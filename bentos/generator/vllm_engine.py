@@ -28,7 +28,7 @@ from bentos.generator import model_folder
 from bentos.generator.answer import Answer
 from bentos.generator.choices import ChoiceTree
 from bentos.generator.decoding import Decoding
-from bentos.generator.engine import Chunk, Completion, EngineError
+from bentos.generator.engine import Chunk, Completion, EngineError, EngineGoneError
 from bentos.generator.job import Job
 from bentos.generator.prompt import Renderer
 
@@ -131,7 +131,7 @@ class VLLMEngine:
                 step = _settings(job.decoding, max_tokens=1, **allowed)
                 await self._advance(job, [*job.prompt, *taken], step)
         except EngineDeadError:
-            job.tell(EngineError("vLLM's process has died: the service must be started again"))
+            job.tell(EngineGoneError("vLLM's process has died; come again in a minute"))
         except Exception as error:
             _log.warning("the engine failed at a request: %s", error)
             job.tell(EngineError("the engine failed at this request"))

@@ -2,18 +2,27 @@
 
 import asyncio
 import json
+import os
+import socket
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import httpx
+import psutil
 import pytest
 
+from bentos.generator import serving
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import Completion, Engine, EngineError, load_engine
 from bentos.generator.prompt import Renderer
+from bentos.generator.serving import Serving
 from tests.tiny import LABELS, tiny_model
 
 pytestmark = pytest.mark.vllm
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +121,51 @@ def test_a_cancelled_request_is_freed_and_leaves_others_alone(
         raise AssertionError("the cancelled request is still computed")
 
     assert asyncio.run(ask()).completion_tokens == 2
+
+
+@pytest.mark.timeout(300)
+def test_a_service_whose_vllm_was_killed_comes_back(folder: Path, tmp_path: Path) -> None:
+    told = {"workload": "tiny", "model_name": "tiny", "engine": "vllm", "input_fields": ()}
+    free_text = Serving.model_validate({**told, "prompt": None, "decoding": Decoding()})
+    serving.write(free_text, folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    where = {
+        "STILLHOUSE_MODEL": str(folder),
+        "BENTOML_HOME": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+    }
+    serve = ["-m", "bentoml", "serve", "bentos.generator.service:Generator", "--port", str(port)]
+    server = psutil.Popen(
+        [sys.executable, *serve, "--host", "127.0.0.1"], cwd=tmp_path, env={**os.environ, **where}
+    )
+    try:
+        assert asked_until(port, 200, 120)[-1] == 200
+        computes = max(server.children(recursive=True), key=lambda each: each.memory_info().rss)
+        computes.kill()
+        assert asked_until(port, 503, 60)[-1] == 503
+        back = asked_until(port, 200, 120)
+        assert back[-1] == 200
+        assert set(back) <= {None, 200, 503}
+    finally:
+        for process in [*server.children(recursive=True), server]:
+            process.kill()
+
+
+def asked_until(port: int, status: int, seconds: float) -> list[int | None]:
+    """Statuses of requests up to the first that is as wanted; None where nobody answered."""
+    seen: list[int | None] = []
+    until = time.monotonic() + seconds
+    while status not in seen and time.monotonic() < until:
+        body = {"messages": [{"role": "user", "content": "a film"}], "max_tokens": 2}
+        url = f"http://127.0.0.1:{port}/v1/chat/completions"
+        try:
+            seen.append(httpx.post(url, json=body, timeout=60).status_code)
+        except httpx.TransportError:
+            seen.append(None)
+        time.sleep(0.5)
+    return seen
 
 
 def test_a_closed_engine_refuses_requests(folder: Path, prompts: list[list[int]]) -> None:
