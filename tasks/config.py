@@ -67,7 +67,7 @@ class Task(Config):
         ge=1,
         le=8,
         description="Beginnings that are kept at each token (beam search), for text alone: dearer, "
-        "perhaps better. Not with the engine vllm.",
+        "perhaps better. Not with the engine vllm, nor for candidates that tell a confidence.",
     )
     metric: str | None = Field(
         default=None,

@@ -83,7 +83,9 @@ def answer_all(
         confidence: whether to ask how sure the model is.
     """
     renderer = Renderer.from_folder(folder)
-    decoding = task.decoding().model_copy(update={"logprobs": confidence})
+    decoding = task.decoding()
+    if confidence:
+        decoding = decoding.model_copy(update={"logprobs": True, "beams": 1})
 
     async def complete(record: Record) -> Completion:
         return await engine.complete(prompt_ids(record, renderer), decoding)
