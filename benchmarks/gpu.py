@@ -118,6 +118,8 @@ def main(arguments: list[str]) -> None:
     training.add_argument("--batch", type=int, default=256, help="examples of a step")
     what.add_parser("products")
     asked = parser.parse_args(arguments)
+    if asked.what == "training" and asked.steps <= WARM:
+        raise StillhouseError(f"--steps {asked.steps}: the first {WARM} are not timed; ask more")
     if not torch.cuda.is_available():
         raise StillhouseError("no GPU here: PyTorch sees none; run on a machine that has one")
     result: dict[str, Any] = {"hardware": hardware() | _card(), "peak": peak()}
@@ -135,6 +137,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _write(name: str, result: Mapping[str, Any]) -> None:
+    # Not by the working directory, which is a scratch folder while models are trained.
     records.write_report(Path(__file__).parent / "results" / f"gpu-{name}.json", result)
 
 

@@ -6,10 +6,10 @@ The weights are the base model's, which all of these servers can read: this is a
 about smaller models. Requests are the prompts of the workloads sentiment, translation and
 summarization, each with as many tokens to answer as its reference has; drawn freely, so that no
 grammar counts, and none is sent twice while there are others: some servers remember prompts. Each
-server takes them by streaming /v1/completions from 1, 8, 32 and 64 clients,
-each of which sends its next request when the last one is answered, for so many seconds a mix and
-number. What was left out, or did not start, is told with the reason. The engine alone, asked the
-same 32 at once without HTTP, tells what BentoML adds. Writes benchmarks/results/servers.json.
+server takes them by streaming /v1/completions from 1, 8, 32 and 64 clients, each of which sends its
+next request when the last one is answered, for so many seconds a mix and number. What was left out,
+or did not start, is told with the reason. The engine alone, asked the same 32 at once without HTTP,
+tells what BentoML adds. Writes benchmarks/results/servers.json.
 Budget for 15 seconds: half an hour on 2 cores.
 """
 
