@@ -6,9 +6,10 @@ makes the demo's LoRA teacher in a clone of this checkout (or takes it from DVC,
 here), prunes it by every method (or those named), and heals each result with as many steps of
 distillation as the others. Quality before and after healing is that of 300 validation sentences,
 speed that of the pruned model before healing, beside the teacher in the same engine, both in 32
-bits and on the same prompts, so that pruning alone is seen. Last, every healed model is loaded by transformers and OpenVINO in an environment
-that holds nothing of ours. After so many minutes no further variant is begun; what is left is told,
-and is done when asked again: DVC keeps the others. Writes benchmarks/results/pruning.json.
+bits and on the same prompts, so that pruning alone is seen. Last, every healed model is loaded by
+transformers and OpenVINO in an environment that holds nothing of ours. After so many minutes no
+further variant is begun; what is left is told, and is done when asked again: DVC keeps the others.
+Writes benchmarks/results/pruning.json.
 """
 
 import argparse
