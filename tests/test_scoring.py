@@ -1,6 +1,7 @@
 """Requests are sent as the traffic has them, and timed as their clients would."""
 
 import asyncio
+from statistics import median
 
 import pytest
 from hypothesis import given
@@ -33,20 +34,21 @@ def asked(traffic: Traffic, count: int) -> tuple[Answers, int]:
 def test_steady_traffic_keeps_its_requests_in_flight_and_counts_no_wait() -> None:
     answers, most = asked(Traffic(4), 20)
     assert most == 4
-    assert max(answers.latencies) < 3 * SECONDS
+    assert median(answers.latencies) < 2 * SECONDS, "nobody's time holds that of another"
 
 
 def test_random_arrivals_wait_for_a_place_and_the_wait_counts() -> None:
-    answers, most = asked(Traffic(1, per_second=10 / SECONDS), 20)
+    traffic = Traffic(1, per_second=10 / SECONDS)
+    answers, most = asked(traffic, 20)
     assert most == 1
-    assert answers.latencies == sorted(answers.latencies), "each waits for all before it"
-    assert max(answers.latencies) > 10 * SECONDS
+    ends = [SECONDS * place for place in range(1, 21)]
+    assert sum(answers.latencies) > 0.99 * (sum(ends) - sum(traffic.due(20)))
 
 
 def test_random_arrivals_that_are_rare_wait_for_nobody() -> None:
     answers, _ = asked(Traffic(16, per_second=20), 20)
-    assert max(answers.latencies) < 3 * SECONDS
-    assert answers.seconds == pytest.approx(Traffic(16, 20).due(20)[-1] + SECONDS, abs=SECONDS)
+    assert median(answers.latencies) < 2 * SECONDS
+    assert answers.seconds == pytest.approx(Traffic(16, 20).due(20)[-1], rel=0.3)
 
 
 @given(rate=st.floats(0.01, 1000), count=st.integers(200, 2000))
