@@ -5,7 +5,7 @@
 
 One thread owns the pipeline: it adds requests, steps, and hands results to the event loops that
 wait for them. A step computes at most MAX_BATCHED_TOKENS tokens of all requests together; GenAI
-holds Python's lock meanwhile, which bounds how long the server can be deaf.
+holds Python's lock meanwhile, so the loops are given LOOP_TURNS turns after each.
 """
 
 import asyncio
@@ -50,6 +50,11 @@ CACHE_TOKENS = 32768
 """Key/value cache in tokens, or one full context if that is more; allocated as it fills."""
 MAX_SEQUENCES = 64
 MAX_BATCHED_TOKENS = 256
+LOOP_TURNS = 8
+"""Of an event loop between two steps: a server needs several to notice that a client left."""
+
+TURN_SECONDS = 0.1
+"""Most that a turn may hold up a step."""
 
 _log = logging.getLogger(__name__)
 
@@ -163,6 +168,7 @@ class OpenVINOEngine:
                 self._pipeline.step()
                 for job in self._running:
                     self._advance(job)
+                self._give_way()
                 self._running = [job for job in self._running if job.handle is not None]
             except Exception:
                 self._recover()
@@ -253,6 +259,17 @@ class OpenVINOEngine:
             job.tell(EngineError("the engine ended the answer early"))
         elif piece and job.stream:
             job.tell(job.answer.chunk(piece))
+
+    def _give_way(self) -> None:
+        """Let the waiting loops see who came and who left, for which a step has no ear."""
+        for loop in {job.loop for job in self._running}:
+            for _ in range(LOOP_TURNS):
+                passed = threading.Event()
+                try:
+                    loop.call_soon_threadsafe(passed.set)
+                except RuntimeError:  # closed, which Job.tell finds out
+                    break
+                passed.wait(TURN_SECONDS)
 
     def _recover(self) -> None:
         """A step failed: its requests fail, and a new pipeline serves those that come."""

@@ -4,8 +4,9 @@ import asyncio
 import json
 import shutil
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import closing
+from itertools import pairwise
 from operator import eq
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from bentos.generator.engine import (
     PromptTooLongError,
     load_engine,
 )
-from bentos.generator.openvino_engine import OpenVINOEngine
+from bentos.generator.openvino_engine import LOOP_TURNS, OpenVINOEngine
 from bentos.generator.prompt import Renderer
 
 LABELS = ("negative", "positive")
@@ -243,6 +244,44 @@ def test_closed_stream_frees_its_request(
 
     asyncio.run(first_piece_only())
     assert engine.requests_under_way == 0
+
+
+def test_a_loop_has_turns_between_two_steps(
+    converted: Path, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, at_steps = 0, list[int]()
+    with closing(OpenVINOEngine(converted)) as engine:
+        step = engine._pipeline.step
+
+        def listening() -> None:
+            at_steps.append(turns)
+            step()
+
+        async def ask() -> None:
+            def turn() -> None:
+                nonlocal turns
+                turns += 1
+                loop.call_soon(turn)
+
+            loop = asyncio.get_running_loop()
+            turn()
+            await engine.complete(prompts[0], GREEDY)
+
+        monkeypatch.setattr(engine, "_pipeline", Stepping(engine._pipeline, listening))
+        asyncio.run(ask())
+
+    assert len(at_steps) > 10
+    assert min(later - sooner for sooner, later in pairwise(at_steps)) >= LOOP_TURNS - 1
+
+
+class Stepping:
+    """A pipeline whose step is another."""
+
+    def __init__(self, pipeline: object, step: Callable[[], None]) -> None:
+        self._pipeline, self.step = pipeline, step
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._pipeline, name)
 
 
 def test_the_least_temperature_and_top_p_draw_what_is_likeliest(
