@@ -4,22 +4,22 @@
     .venv/bin/python -m benchmarks.distillation --steps 300 --labels 800
 
 in a checkout of the demo (params.yaml of sentiment, quick). Budget: 30 minutes on 2 cores. In a
-scratch folder, on the same rows, with the demo's student, settings and seed:
+scratch folder, on the same rows, with the demo's settings and seed, and its student or another:
 
 1. formats: bytes of an answer token on disk, and how far its divergence from the student is from
    that over the whole vocabulary, for numbers of kept tokens and bits;
 2. speed: examples/s of both methods, each trained twice in turns (stored, beside, beside, stored),
    and what labelling took;
 3. quality: validation accuracy of the student from stored logits and of the one from all tokens,
-   with the interval of the paired difference.
+   with the interval of the paired difference; left out with --steps 0.
 
-Writes benchmarks/results/distillation.json.
+Writes benchmarks/results/distillation-<student>.json.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from transformers import AutoModelForCausalLM
 from benchmarks.release import RESULTS
 from benchmarks.scratch import beside_the_checkout
 from bentos.generator.engine import load_engine
-from tasks import intervals, logits, paths, records, stage
+from tasks import evaluation_report, intervals, logits, paths, records, stage
 from tasks.batches import answer_logits, pad
 from tasks.config import Task
 from tasks.distill import cached_logits, losses, online, student
@@ -44,7 +44,6 @@ from tasks.params import read
 from tasks.records import Record
 from tasks.scoring import Traffic, answer_all
 
-RESULT = RESULTS / "distillation.json"
 TEACHER, STUDENT, LABELS = "finetune/lora", "prune/depth16", "benchmark"
 KEPT = (4, 8, 32, 128)
 BITS: tuple[logits.Bits, ...] = (16, 8)
@@ -63,12 +62,15 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--speed-steps", type=int, default=40, help="of those that are only timed")
     parser.add_argument("--labels", type=int, default=800, help="training rows")
     parser.add_argument("--rows", type=int, help="validation rows; all unless told")
+    parser.add_argument("--student", default=STUDENT, help="one that was cut from the teacher")
     options = parser.parse_args(arguments)
     config, task = read("distill.small", DistillConfig), read("task", Task)
-    needed = [paths.TRAIN, paths.VALIDATION, *map(paths.candidate, (TEACHER, STUDENT))]
-    with beside_the_checkout(needed, "label@lora prune@depth16"):
+    config = config.model_copy(update={"parent": options.student})
+    needed = [paths.TRAIN, paths.VALIDATION, *map(paths.candidate, (TEACHER, options.student))]
+    with beside_the_checkout(needed, f"label@lora {options.student.replace('/', '@')}"):
         result = measure(config, task, options)
-    records.write_report(RESULT, result)
+    name = f"distillation-{options.student.rpartition('/')[2]}.json"
+    records.write_report(RESULTS / name, result)
     print(json.dumps(result, indent=2))
 
 
@@ -77,10 +79,33 @@ def measure(config: DistillConfig, task: Task, options: argparse.Namespace) -> d
     told = {"teacher": TEACHER, "rows": options.labels, "top_k": 32}
     labelling = label(paths.labels(LABELS), LabelConfig.model_validate(told), task)
     made = {method: _settings(config, method, options) for method in ("cached_logits", "online")}
+    return {
+        "student": config.parent,
+        "rows": options.labels,
+        "formats": formats(config),
+        "labelling_seconds": labelling["seconds"],
+        **speed(made, options.speed_steps),
+        **(quality(made, task, options) if options.steps else {}),
+        "hardware": evaluation_report.hardware(),
+    }
+
+
+def speed(made: Mapping[str, DistillConfig], steps: int) -> dict[str, Any]:
+    """Examples/s of each method, in turns."""
     rates: dict[str, list[float]] = {method: [] for method in made}
+    short = {"max_steps": steps, "checkpoints": 1, "validation_rows": 1}
     for turn, method in enumerate(TURNS):
-        short = {"max_steps": options.speed_steps, "checkpoints": 1, "validation_rows": 1}
         rates[method].append(_speed(f"distill/speed{turn}", made[method].model_copy(update=short)))
+    return {
+        "examples_per_second": rates,
+        "speed_ratio": sum(rates["cached_logits"]) / sum(rates["online"]),
+    }
+
+
+def quality(
+    made: Mapping[str, DistillConfig], task: Task, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Validation accuracy of each method's student."""
     found = {}
     for method, settings in made.items():
         name = f"distill/{method.replace('_', '-')}"
@@ -88,11 +113,6 @@ def measure(config: DistillConfig, task: Task, options: argparse.Namespace) -> d
     paired = zip(found["cached_logits"]["right"], found["online"]["right"], strict=True)
     return {
         "steps": options.steps,
-        "rows": options.labels,
-        "formats": formats(config),
-        "labelling_seconds": labelling["seconds"],
-        "examples_per_second": rates,
-        "speed_ratio": sum(rates["cached_logits"]) / sum(rates["online"]),
         "teacher_forward_passes": {m: each["teacher_forward_passes"] for m, each in found.items()},
         "accuracy": {
             method: intervals.mean_score(each["right"])._asdict() for method, each in found.items()
@@ -104,7 +124,7 @@ def measure(config: DistillConfig, task: Task, options: argparse.Namespace) -> d
 def formats(config: DistillConfig) -> list[dict[str, Any]]:
     """How near stored logits are to all logits, and how small."""
     rows = records.read(paths.TRAIN, Record)[:ROWS]
-    ours, theirs = (_scores(name, rows) for name in (STUDENT, TEACHER))
+    ours, theirs = (_scores(name, rows) for name in (config.parent, TEACHER))
     exact = _divergences(losses.soft(ours, 1.0), losses.soft(theirs, 1.0))
     found = []
     for kept in KEPT:
@@ -155,7 +175,8 @@ def _scores(name: str, rows: Sequence[Record]) -> Tensor:
 
 
 def _settings(config: DistillConfig, method: str, options: argparse.Namespace) -> DistillConfig:
-    told = config.model_dump(by_alias=True) | {"max_steps": options.steps, "method": method}
+    steps = options.steps or options.speed_steps
+    told = config.model_dump(by_alias=True) | {"max_steps": steps, "method": method}
     if method == "online":
         told |= {"teacher": TEACHER, "rows": options.labels, "labels": None}
     else:
