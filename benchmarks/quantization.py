@@ -46,7 +46,7 @@ FORMATS: Mapping[str, Mapping[str, object]] = {
     "q4-1": {"format": "gguf", "scheme": "q4_1"},
 }
 EXACT = "fp32"
-ALLOWED = {"int8": 0.005, "int4-data": 0.015}
+ALLOWED = {"int8": 0.005, "int4-data": 0.015, "w4a16": 0.015}
 """Loss of quality that the project allows itself."""
 ROOT = Path(__file__).parents[1]
 
