@@ -54,7 +54,7 @@ LOOP_TURNS = 8
 """Of an event loop between two steps: a server needs several to notice that a client left."""
 
 TURN_SECONDS = 0.1
-"""Most that a turn may hold up a step."""
+"""Within which a loop must pass, or the next step waits for it no longer."""
 
 _log = logging.getLogger(__name__)
 
@@ -269,7 +269,8 @@ class OpenVINOEngine:
                     loop.call_soon_threadsafe(passed.set)
                 except RuntimeError:  # closed, which Job.tell finds out
                     break
-                passed.wait(TURN_SECONDS)
+                if not passed.wait(TURN_SECONDS):
+                    break
 
     def _recover(self) -> None:
         """A step failed: its requests fail, and a new pipeline serves those that come."""
