@@ -1,4 +1,4 @@
-"""A real browser for tests of what people look at."""
+"""A real browser for tests of what people look at, and how properties are tested."""
 
 import os
 import shutil
@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser
 
 from benchmarks import browser as chromium
 
 INSTALL = "STILLHOUSE_INSTALL_CHROMIUM"
+
+# How long an example takes, or is looked for, is the machine's affair, not a property of ours.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="module")

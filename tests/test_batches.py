@@ -28,7 +28,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(examples=EXAMPLES, width=st.integers(1, 48), attention=st.sampled_from(["eager", "sdpa"]))
 def test_packed_examples_have_the_logits_that_each_has_alone(
     model: Any, examples: list[Example], width: int, attention: str
@@ -58,7 +58,7 @@ def test_packed_rows_are_no_wider_than_asked_and_hold_nothing_twice(
     assert len(batch.input_ids) <= len(examples)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(examples=EXAMPLES, rows=st.integers(1, 8), packed=st.booleans())
 def test_parts_of_a_batch_have_its_logits(
     model: Any, examples: list[Example], rows: int, packed: bool

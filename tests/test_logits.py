@@ -33,7 +33,7 @@ def made(lengths: list[int], top_k: int, vocabulary: int, seed: int) -> StoredLo
     st.sampled_from([20, 300, 70_000]),
     st.integers(0, 99),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_16_bits_give_back_float16_values_and_every_token(
     tmp_path_factory: pytest.TempPathFactory,
     lengths: list[int],
@@ -55,7 +55,7 @@ def test_16_bits_give_back_float16_values_and_every_token(
 
 
 @given(st.integers(1, 20), st.integers(0, 99))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_8_bits_are_off_by_less_where_a_token_is_likelier(
     tmp_path_factory: pytest.TempPathFactory, top_k: int, seed: int
 ) -> None:

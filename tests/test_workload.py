@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tasks import paths
@@ -239,7 +239,6 @@ def test_broken_yaml_is_a_clear_error(tmp_path: Path) -> None:
         resolve("mine", "quick", {}, tmp_path)
 
 
-@settings(deadline=None)
 @given(key=st.text(max_size=12), value=st.one_of(st.none(), st.integers(), st.text(max_size=5)))
 def test_override_that_no_section_knows_is_refused(key: str, value: object) -> None:
     assume(key not in SECTIONS)

@@ -154,7 +154,6 @@ def test_what_is_paid_never_exceeds_the_limit_and_comes_near_it(
 
 
 @given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 1)), max_size=20), st.floats(0, 20))
-@settings(deadline=None)
 def test_a_purse_is_never_overdrawn(asked: list[tuple[float, float]], limit: float) -> None:
     """However many are in flight: each costs a share of what was set aside for it."""
 

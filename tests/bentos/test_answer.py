@@ -18,7 +18,7 @@ def streamed(renderer: Renderer, text: str, stop: tuple[str, ...] = ()) -> list[
 
 
 @given(text=st.text(max_size=40))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_pieces_add_up_to_the_text(renderer: Renderer, text: str) -> None:
     plain = renderer.neutralize(text)
 
@@ -36,7 +36,7 @@ def test_character_of_four_tokens_comes_whole(renderer: Renderer) -> None:
     after=st.text(alphabet="aBS", max_size=8),
     stop=st.text(alphabet="BS", min_size=1, max_size=3),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_nothing_at_or_after_a_stop_text_comes_out(
     renderer: Renderer, before: str, after: str, stop: str
 ) -> None:

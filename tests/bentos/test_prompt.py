@@ -23,7 +23,7 @@ def conversation(text: str) -> list[Message]:
 
 
 @given(text=st.text().filter(lambda text: not any(s in text for s in SPECIAL)))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_prompt_is_token_identical_to_transformers(trained: Path, text: str) -> None:
     renderer = Renderer.from_folder(trained)
     reference = PreTrainedTokenizerFast.from_pretrained(trained)
@@ -36,7 +36,7 @@ def test_prompt_is_token_identical_to_transformers(trained: Path, text: str) -> 
 
 
 @given(parts=pieces)
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_message_text_never_becomes_a_special_token(renderer: Renderer, parts: list[str]) -> None:
     special = {renderer.tokenizer.token_to_id(text) for text in SPECIAL}
 

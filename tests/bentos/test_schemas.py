@@ -75,7 +75,7 @@ def engine(converted: Path) -> Iterator[OpenVINOEngine]:
 
 
 @given(schema=SCHEMAS)
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 def test_the_engine_follows_what_is_let_in(
     engine: OpenVINOEngine, renderer: Renderer, schema: dict[str, Any]
 ) -> None:

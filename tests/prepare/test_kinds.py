@@ -172,9 +172,7 @@ def test_logged_traffic_is_split_by_time(checkout: Path) -> None:
 
 
 @given(more=st.lists(st.tuples(st.integers(0, 200), st.integers(0, 400)), max_size=30))
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_later_traffic_moves_no_row_to_another_split(
     checkout: Path, more: list[tuple[int, int]]
 ) -> None:

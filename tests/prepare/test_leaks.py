@@ -70,9 +70,7 @@ def kept() -> list[records.Record]:
         unique_by=lambda entry: " ".join(entry[0]),
     )
 )
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_disguise_of_a_text_survives_beside_it(
     checkout: Path, planted: list[tuple[list[str], list[tuple[str, int]]]]
 ) -> None:

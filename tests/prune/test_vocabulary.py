@@ -67,7 +67,7 @@ def test_training_rows_encode_to_the_same_pieces(base: Path) -> None:
     assert report["parameters_after"] <= report["parameters_before"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_still_encodes(text: str) -> None:
     whole = tiny_json()

@@ -156,9 +156,7 @@ def made(kind: str) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["llama", "llama, tied", "llama, biases", "qwen2", "qwen3"])
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_logits_are_those_of_the_whole_model_with_zeros(
     tmp_path: Path, kind: str, data: st.DataObject

@@ -63,7 +63,7 @@ def test_nothing_is_claimed_of_few_requests() -> None:
 
 
 @given(seed=st.integers(0, 10_000), mean=st.floats(0, 0.3))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_order_of_requests_is_no_matter(seed: int, mean: float) -> None:
     rng = np.random.default_rng(seed)
     found = rng.choice([-1.0, -0.02, 0.98], size=60, p=[0.1, 0.9 - mean, mean])
