@@ -53,7 +53,7 @@ MAX_BATCHED_TOKENS = 256
 LOOP_TURNS = 8
 """Of an event loop between two steps: a server needs several to notice that a client left."""
 
-TURN_SECONDS = 0.1
+TURN_SECONDS = 0.5
 """Within which a loop must pass, or the next step waits for it no longer."""
 
 _log = logging.getLogger(__name__)
