@@ -74,4 +74,4 @@ def break_even(one_time: float, saving_per_1000: float) -> int | None:
     """Requests after which what is saved has paid what was spent once; None when nothing is."""
     if saving_per_1000 <= 0:
         return None
-    return math.ceil(one_time / saving_per_1000 * REQUESTS)
+    return math.ceil(one_time * REQUESTS / saving_per_1000)
