@@ -1,6 +1,6 @@
 """The served Bento beside other servers of the same weights, on the same machine and requests.
 
-    make install && .venv/bin/python -m benchmarks.servers 15 [--vllm /path/to/venv/bin/python]
+    make install && .venv/bin/python -m benchmarks.servers 15 [--vllm PYTHON] [--libraries PYTHON]
 
 The weights are the base model's, which all of these servers can read: this is about serving, not
 about smaller models. Requests are the prompts of the workloads sentiment, translation and
@@ -9,8 +9,9 @@ grammar counts, and none is sent twice while there are others: some servers reme
 server takes them by streaming /v1/completions from 1, 8, 32 and 64 clients, each of which sends its
 next request when the last one is answered, for so many seconds a mix and number. What was left out,
 or did not start, is told with the reason. The engine alone, asked the same 32 at once without HTTP,
-tells what BentoML adds. Writes benchmarks/results/servers.json.
-Budget for 15 seconds: half an hour on 2 cores.
+tells what BentoML adds; so do CTranslate2 and ONNX Runtime GenAI, in batches as large as there are
+clients (benchmarks/libraries.py). Writes benchmarks/results/servers.json.
+Budget for 15 seconds: forty minutes on 2 cores.
 """
 
 import argparse
@@ -57,6 +58,8 @@ QUANTIZED = {
     "int8": {"from": BASE, "bits": 8, "parity_rows": 8},
     "q8": {"from": BASE, "format": "gguf", "scheme": "q8_0"},
 }
+LIBRARIES = ("ctranslate2", "onnxruntime-genai")
+LIBRARY_SECONDS = 1800.0
 VLLM = ("-m", "vllm.entrypoints.openai.api_server", "--max-model-len", "2048")
 LLAMA_CPP = """
 import sys, time, xllamacpp
@@ -102,10 +105,16 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.servers")
     parser.add_argument("seconds", type=float)
     parser.add_argument("--vllm", type=Path, help="Python of an environment that has its CPU build")
+    parser.add_argument("--libraries", type=Path, help="the same of " + " and ".join(LIBRARIES))
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="stillhouse-servers-") as scratch:
         root, mixes = _made(Path(scratch) / "house")
         result = compare(root, mixes, options.seconds, options.vllm)
+        if options.libraries is not None:
+            result["libraries_alone"] = {
+                name: _library(options.libraries, name, root, mixes, options.seconds)
+                for name in LIBRARIES
+            }
     records.write_report(RESULT, result)
     print(json.dumps(result, indent=2))
 
@@ -309,6 +318,23 @@ async def _engine_alone(root: Path, asks: Sequence[Ask], seconds: float) -> dict
     finally:
         engine.close()
     return {"clients": SIDE_BY_SIDE, "requests_per_second": round(answered / took, 2)}
+
+
+def _library(
+    python: Path, name: str, root: Path, mixes: Mapping[str, Sequence[Ask]], seconds: float
+) -> dict[str, Any]:
+    """Figures of a library that another environment holds."""
+    script = Path(__file__).with_name("libraries.py")
+    asked = json.dumps({"seconds": seconds, "clients": CLIENTS, "mixes": mixes})
+    with tempfile.TemporaryDirectory(prefix="stillhouse-library-") as work:
+        command = [str(python), str(script), name, str(root / paths.candidate(BASE)), work]
+        done = subprocess.run(
+            command, input=asked, capture_output=True, text=True, timeout=LIBRARY_SECONDS
+        )
+    if done.returncode:
+        return {"not measured": done.stderr[-400:]}
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def _first(errors: BaseExceptionGroup[Exception]) -> BaseException:
