@@ -28,7 +28,7 @@ from flows.worktree import Worktree
 from tasks import candidates_table, paths, records
 from tasks.candidates_table import Evaluation
 from tasks.errors import ConfigError, Problem, StillhouseError
-from tasks.workload import Budget, Resolved, Workload, resolve
+from tasks.workload import Budget, Resolved, StageRef, Workload, resolve
 
 if TYPE_CHECKING:
     from tasks.search.outcome import Trial
@@ -156,9 +156,9 @@ class _Search:
         before = self._grown
         try:
             evaluation = self._measured(self._grow(turn))
-        except (ValidationError, _StageFailedError) as error:
+        except (ValidationError, StageFailedError) as error:
             self._logger.warning("recipe %d cannot be made: %s", turn.number, error)
-            self._study.fail(turn, time.monotonic() - started)
+            self._study.fail(turn, time.monotonic() - started, str(error))
             self._grown = before
             return False
         price = evaluation.cost.per_1000_requests.value
@@ -185,9 +185,7 @@ class _Search:
         for ref in self._recipes.stages(self._grown, name):
             if ref.target in self._done:
                 continue
-            state = compute.run_stage(ref, self._house, self._minutes)
-            if not state.is_completed():
-                raise _StageFailedError(f"{ref.target}: {state.message}")
+            require_completed(ref, compute.run_stage(ref, self._house, self._minutes))
             self._done.add(ref.target)
         return self._evaluations()[name]
 
@@ -223,12 +221,28 @@ class _Search:
             turn = each.turn
             name = self._grow(turn) if each.point else None
             evaluation = evaluations[name] if name else None
-            trials.append(Trial(turn.phase, turn.lever, turn.recipe, each.seconds, evaluation))
+            found = (each.seconds, evaluation, each.reason)
+            trials.append(Trial(turn.phase, turn.lever, turn.recipe, *found))
         return trials
 
 
-class _StageFailedError(Exception):
+class StageFailedError(Exception):
     """A stage of a recipe did not end well, retries included."""
+
+
+def require_completed(ref: StageRef, state: State[bool]) -> None:
+    """See how a stage of a recipe ended.
+
+    Raises:
+        DiskFullError: which is no fault of the recipe's.
+        StageFailedError: the recipe cannot be made.
+    """
+    if state.is_completed():
+        return
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, stage.DiskFullError):
+        raise error
+    raise StageFailedError(f"{ref.target}: {state.message}")
 
 
 def _drawn(root: Path) -> str:

@@ -36,6 +36,10 @@ class StageUserError(StillhouseError):
     """A stage says that the user must mend something: trying again would not help."""
 
 
+class DiskFullError(StageUserError):
+    """Nothing more can be kept, whatever the stage."""
+
+
 class StageCrashedError(Exception):
     """A stage, or DVC itself, ended unexpectedly; trying again may help."""
 
@@ -197,7 +201,7 @@ def _failure(job: Job, code: int, recent: Sequence[str]) -> Exception:
             "and finished stages are kept."
         )
     if any(NO_SPACE in line for line in recent):
-        return StageUserError(
+        return DiskFullError(
             f"{job.target}: no space left on the disk of {paths.state()}. Free some and retry the "
             "run: finished stages are kept."
         )

@@ -33,6 +33,7 @@ class Tried(Config):
     Attributes:
         lever: the one that was tried alone, if one was.
         name: of the evaluated candidate; None where the recipe could not be made.
+        reason: why it could not.
     """
 
     phase: str
@@ -46,6 +47,7 @@ class Tried(Config):
     price: float | None = None
     size_mb: float | None = None
     decision: str | None = None
+    reason: str | None = None
 
     @property
     def point(self) -> Point | None:
@@ -85,13 +87,14 @@ class Outcome(Config):
 
 
 class Trial(NamedTuple):
-    """A recipe with its evaluation, which is None where it could not be made."""
+    """A recipe with its evaluation, or with the reason why it could not be made."""
 
     phase: str
     lever: str | None
     recipe: Recipe
     seconds: float
     evaluation: Evaluation | None
+    reason: str | None = None
 
 
 def summarize(
@@ -171,6 +174,7 @@ def _tried(trial: Trial, decisions: Mapping[str, str]) -> Tried:
         "recipe": str(trial.recipe),
         "name": None,
         "seconds": round(trial.seconds, 1),
+        "reason": trial.reason,
     }
     if trial.evaluation is not None:
         quality, price = trial.evaluation.quality, trial.evaluation.cost.per_1000_requests

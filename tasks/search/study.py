@@ -27,7 +27,7 @@ from tasks.search.frontier import Point
 from tasks.search.recipe import Recipe, alone, brief, in_full, unique
 
 Phase = Literal["alone", "brief", "full"]
-RECIPE, PHASE, LEVER, SECONDS = "recipe", "phase", "lever", "seconds"
+RECIPE, PHASE, LEVER, SECONDS, REASON = "recipe", "phase", "lever", "seconds", "reason"
 """What a trial of Optuna's is told of."""
 
 SECONDS_PER_HOUR = 3600
@@ -57,11 +57,12 @@ class Turn(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What became of a recipe; no point where it could not be made."""
+    """What became of a recipe; no point but a reason where it could not be made."""
 
     turn: Turn
     point: Point | None
     seconds: float
+    reason: str | None = None
 
 
 class Study:
@@ -96,18 +97,24 @@ class Study:
 
     def tell(self, turn: Turn, point: Point, seconds: float) -> None:
         """What was measured."""
-        self._spent(turn, seconds)
+        self._note(turn, SECONDS, seconds)
         self._study.tell(turn.number, [point.quality, math.log(point.price)])
 
-    def fail(self, turn: Turn, seconds: float) -> None:
+    def fail(self, turn: Turn, seconds: float, reason: str) -> None:
         """The recipe cannot be made."""
-        self._spent(turn, seconds)
+        self._note(turn, REASON, reason)
+        self._note(turn, SECONDS, seconds)
         self._study.tell(turn.number, state=TrialState.FAIL)
 
     def told(self) -> list[Told]:
         """All that was tried so far, in order."""
         return [
-            Told(_turn(trial), _point(trial), float(trial.user_attrs[SECONDS]))
+            Told(
+                _turn(trial),
+                _point(trial),
+                float(trial.user_attrs[SECONDS]),
+                trial.user_attrs.get(REASON),
+            )
             for trial in self._study.get_trials()
             if trial.state.is_finished() and RECIPE in trial.user_attrs
         ]
@@ -167,9 +174,9 @@ class Study:
         trial.set_user_attr(RECIPE, recipe.model_dump(mode="json"))
         return Turn(trial.number, phase, recipe, lever)
 
-    def _spent(self, turn: Turn, seconds: float) -> None:
+    def _note(self, turn: Turn, key: str, value: float | str) -> None:
         Trial(self._study, self._study.get_trials()[turn.number]._trial_id).set_user_attr(
-            SECONDS, seconds
+            key, value
         )
 
 

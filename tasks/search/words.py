@@ -30,6 +30,7 @@ def markdown(outcome: Outcome) -> str:
             "",
             *_table(outcome, rest),
             "",
+            *_reasons(outcome),
         ]
     )
 
@@ -72,6 +73,15 @@ def _table(outcome: Outcome, rows: list[Tried]) -> Iterator[str]:
             f"({each.quality_low:.3f}-{each.quality_high:.3f}) | {money(each.price)} | "
             f"{_cheaper(outcome, each)} | {size} |"
         )
+
+
+def _reasons(outcome: Outcome) -> Iterator[str]:
+    """Why recipes could not be made."""
+    failed = [each for each in outcome.tried if each.reason is not None]
+    if failed:
+        yield from ("## Could not be made", "")
+        yield from (f"- {each.recipe}: {' '.join(str(each.reason).split())}" for each in failed)
+        yield ""
 
 
 def _cheaper(outcome: Outcome, each: Tried) -> str:

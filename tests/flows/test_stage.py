@@ -130,5 +130,5 @@ def test_a_full_disk_is_the_users_to_mend_wherever_it_shows(house: House) -> Non
     (made.root / "dvc.yaml").write_text(
         "stages:\n  full:\n    cmd: echo 'OSError: [Errno 28] No space left on device'; exit 1\n"
     )
-    with pytest.raises(stage.StageUserError, match="Free some and retry"):
+    with pytest.raises(stage.DiskFullError, match="Free some and retry"):
         stage.reproduce(job(made, "full"), print)

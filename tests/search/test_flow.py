@@ -132,9 +132,12 @@ def test_a_search_that_is_killed_goes_on_and_writes_the_best_recipe_as_a_workloa
     [*impossible] = [each for each in outcome.tried if each.name is None]
     assert all("keep_layers 9" in each.recipe for each in impossible)
     assert impossible
+    assert all("keep_layers" in str(each.reason) for each in impossible)
     assert set(outcome.frontier) <= {each.name for each in outcome.tried}
     assert outcome.hypervolume.all >= max(outcome.hypervolume.alone.values())
-    assert "## Frontier" in (root / "reports/search.md").read_text()
+    told_to_people = (root / "reports/search.md").read_text()
+    assert "## Frontier" in told_to_people
+    assert "## Could not be made" in told_to_people
     assert (root / "reports/search.png").read_bytes().startswith(b"\x89PNG")
     assert house.changes() == ["?? workloads/tiny.yaml"]
     if outcome.chosen is not None:

@@ -100,7 +100,7 @@ def test_what_cannot_be_made_is_remembered_and_not_tried_again(tmp_path: Path) -
     study = Study(tmp_path / "log", CONFIG)
     turn = study.next()
     assert turn is not None
-    study.fail(turn, 5.0)
+    study.fail(turn, 5.0, "nine blocks of four")
     [told] = study.told()
     assert (told.point, told.seconds) == (None, 5.0)
     following = study.next()
