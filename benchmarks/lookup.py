@@ -48,12 +48,16 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 2:
         raise StillhouseError("usage: python -m benchmarks.lookup HOUSE VARIANT")
     house, candidate = Path(arguments[0]), f"quantize/{arguments[1]}"
-    told = params.load_yaml(house / paths.PARAMS)
-    folder, task = house / paths.candidate(candidate), Task.model_validate(told["task"])
+    content = params.load_yaml(house / paths.PARAMS)
+    folder, task = house / paths.candidate(candidate), Task.model_validate(content["task"])
     renderer = Renderer.from_folder(folder)
     rows = list(records.read(house / paths.VALIDATION, Record))[: max(REQUESTS.values())]
     prompts = [renderer.encode(row.prompt) for row in rows]
-    pipelines = {name: _pipeline(folder, lookup=name == "lookup") for name in ("plain", "lookup")}
+    options: dict[str, dict[str, bool]] = {"plain": {}, "lookup": {"prompt_lookup": True}}
+    pipelines = {
+        name: openvino_engine.load_pipeline(folder, genai.Tokenizer(folder), **told)
+        for name, told in options.items()
+    }
     figures: dict[str, Any] = {}
     for clients, count in REQUESTS.items():
         found: dict[str, list[_Run]] = {name: [] for name in pipelines}
@@ -67,21 +71,8 @@ def main(arguments: list[str]) -> None:
         "by_clients": figures,
         "hardware": evaluation_report.hardware(),
     }
-    records.write_report(RESULTS / f"{told['workload']}-lookup.json", result)
+    records.write_report(RESULTS / f"{content['workload']}-lookup.json", result)
     print(json.dumps(result, indent=2))
-
-
-def _pipeline(folder: Path, lookup: bool) -> genai.ContinuousBatchingPipeline:
-    scheduler = genai.SchedulerConfig()
-    scheduler.num_kv_blocks = openvino_engine.CACHE_TOKENS // openvino_engine.BLOCK_TOKENS
-    scheduler.max_num_batched_tokens = openvino_engine.MAX_BATCHED_TOKENS
-    scheduler.max_num_seqs = openvino_engine.MAX_SEQUENCES
-    file = folder / openvino_engine.PROPERTIES
-    told = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    told |= {"prompt_lookup": True} if lookup else {}
-    return genai.ContinuousBatchingPipeline(
-        str(folder), genai.Tokenizer(folder), scheduler, "CPU", **told
-    )
 
 
 def _settings(folder: Path, most: int, lookup: bool) -> genai.GenerationConfig:

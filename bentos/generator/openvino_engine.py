@@ -59,6 +59,27 @@ TURN_SECONDS = 0.5
 _log = logging.getLogger(__name__)
 
 
+def load_pipeline(
+    folder: Path,
+    tokenizer: genai.Tokenizer,
+    cached: int = CACHE_TOKENS,
+    prefix_caching: bool = False,
+    **options: bool,
+) -> genai.ContinuousBatchingPipeline:
+    """The model in `folder`, scheduled as it is served, with a cache of so many tokens."""
+    scheduler = genai.SchedulerConfig()
+    scheduler.num_kv_blocks = -(-cached // BLOCK_TOKENS)
+    scheduler.max_num_batched_tokens = MAX_BATCHED_TOKENS
+    scheduler.max_num_seqs = MAX_SEQUENCES
+    scheduler.dynamic_split_fuse = True
+    scheduler.enable_prefix_caching = prefix_caching
+    file = folder / PROPERTIES
+    properties = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return genai.ContinuousBatchingPipeline(
+        str(folder), tokenizer, scheduler, "CPU", **properties, **options
+    )
+
+
 @dataclass(eq=False)
 class _Job(Job):
     """One request on its way through the engine's thread; without a handle it is over."""
@@ -141,21 +162,8 @@ class OpenVINOEngine:
         return ChoiceTree(choices, self._renderer.encode, self._facts.end_ids[0])
 
     def _load(self) -> genai.ContinuousBatchingPipeline:
-        scheduler = genai.SchedulerConfig()
         cached = max(CACHE_TOKENS, self._facts.context_length)
-        scheduler.num_kv_blocks = -(-cached // BLOCK_TOKENS)
-        scheduler.max_num_batched_tokens = MAX_BATCHED_TOKENS
-        scheduler.max_num_seqs = MAX_SEQUENCES
-        scheduler.dynamic_split_fuse = True
-        scheduler.enable_prefix_caching = self._prefix_caching
-        properties = self._folder / PROPERTIES
-        return genai.ContinuousBatchingPipeline(
-            str(self._folder),
-            self._tokenizer(),
-            scheduler,
-            "CPU",
-            **(json.loads(properties.read_text(encoding="utf-8")) if properties.is_file() else {}),
-        )
+        return load_pipeline(self._folder, self._tokenizer(), cached, self._prefix_caching)
 
     def _tokenizer(self) -> genai.Tokenizer:
         if self._schemas:
