@@ -9,10 +9,10 @@ from contextlib import closing
 from itertools import pairwise
 from operator import eq
 from pathlib import Path
-from statistics import median
 
 import pytest
 
+from bentos.generator import openvino_engine
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import (
     Completion,
@@ -250,6 +250,8 @@ def test_closed_stream_frees_its_request(
 def test_a_loop_has_turns_between_two_steps(
     converted: Path, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A machine that stalls takes no turn away.
+    monkeypatch.setattr(openvino_engine, "TURN_SECONDS", 60)
     turns, at_steps = 0, list[int]()
     with closing(OpenVINOEngine(converted)) as engine:
         step = engine._pipeline.step
@@ -272,7 +274,7 @@ def test_a_loop_has_turns_between_two_steps(
         asyncio.run(ask())
 
     assert len(at_steps) > 10
-    assert median(later - sooner for sooner, later in pairwise(at_steps)) >= LOOP_TURNS - 1
+    assert min(later - sooner for sooner, later in pairwise(at_steps)) >= LOOP_TURNS - 1
 
 
 class Stepping:
