@@ -31,6 +31,7 @@ from typing import Any, Final, NamedTuple
 import httpx
 import numpy as np
 
+from benchmarks.libraries import LIBRARIES, WARM_SECONDS
 from benchmarks.plain_http import posted
 from benchmarks.pruning import House, demo
 from benchmarks.release import RESULTS
@@ -50,7 +51,6 @@ SIDE_BY_SIDE: Final = 32
 """Clients with whom the bare engine is compared."""
 
 OURS, TRANSFORMERS = "stillhouse int8", "transformers serve"
-WARM_SECONDS = 3.0
 SECONDS_TO_START = 300.0
 ROWS = 4000
 BASE = "fetch/base"
@@ -58,7 +58,6 @@ QUANTIZED = {
     "int8": {"from": BASE, "bits": 8, "parity_rows": 8},
     "q8": {"from": BASE, "format": "gguf", "scheme": "q8_0"},
 }
-LIBRARIES = ("ctranslate2", "onnxruntime-genai")
 LIBRARY_SECONDS = 1800.0
 VLLM = ("-m", "vllm.entrypoints.openai.api_server", "--max-model-len", "2048")
 LLAMA_CPP = """
@@ -105,7 +104,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.servers")
     parser.add_argument("seconds", type=float)
     parser.add_argument("--vllm", type=Path, help="Python of an environment that has its CPU build")
-    parser.add_argument("--libraries", type=Path, help="the same of " + " and ".join(LIBRARIES))
+    parser.add_argument("--libraries", type=Path, help=f"the same of {', '.join(LIBRARIES)}")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="stillhouse-servers-") as scratch:
         root, mixes = _made(Path(scratch) / "house")
@@ -328,9 +327,12 @@ def _library(
     asked = json.dumps({"seconds": seconds, "clients": CLIENTS, "mixes": mixes})
     with tempfile.TemporaryDirectory(prefix="stillhouse-library-") as work:
         command = [str(python), str(script), name, str(root / paths.candidate(BASE)), work]
-        done = subprocess.run(
-            command, input=asked, capture_output=True, text=True, timeout=LIBRARY_SECONDS
-        )
+        try:
+            done = subprocess.run(
+                command, input=asked, capture_output=True, text=True, timeout=LIBRARY_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            return {"not measured": f"not done after {LIBRARY_SECONDS:.0f} s"}
     if done.returncode:
         return {"not measured": done.stderr[-400:]}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
