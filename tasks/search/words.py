@@ -56,6 +56,10 @@ def _findings(outcome: Outcome) -> Iterator[str]:
             f"All recipes together win {ratio:.2f} times the hypervolume of the best single lever, "
             f"{best}. Quality is that of validation: the locked test was not looked at."
         )
+    else:
+        yield (
+            "No lever alone wins anything beside the teacher, so there is no ratio to the best one."
+        )
 
 
 def _table(outcome: Outcome, rows: list[Tried]) -> Iterator[str]:
