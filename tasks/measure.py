@@ -44,6 +44,13 @@ class MeasureConfig(Config):
         "Priced is the highest load within it, of load_curve and concurrency.",
     )
     repeats: int = Field(default=3, ge=1, le=100, description="Measurements of throughput.")
+    rounds: int = Field(
+        default=4,
+        ge=1,
+        le=100,
+        description="Requests of a steady measurement for each in flight, at least, or its start "
+        "and its end, when fewer are, would be most of it. Rows are asked again for it.",
+    )
     seconds: float = Field(
         default=4.0,
         ge=0,

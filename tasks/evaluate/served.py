@@ -3,9 +3,10 @@
     python -m tasks.evaluate small-int8
 
 One pass over the validation rows gives both: answers for quality; and throughput, measured once
-for each of `repeats` equal shares of the rows, for cost. A share that a fast model answers in less
-than `seconds` is asked again: a second of a busy machine says little. Rows are asked as they are,
-so prompts are as long as the workload's.
+for each of `repeats` equal shares of the rows, for cost. A share that gives the clients fewer than
+`rounds` requests each goes round again without a pause, and one that a fast model answers in less
+than `seconds` is asked again: start and end, when few are at work, and a second of a busy machine
+say little. Rows are asked as they are, so prompts are as long as the workload's.
 
 Requests at random moments are tried at falling shares of the throughput that steady ones had, and
 the first rate that keeps to the service level is priced.
@@ -91,7 +92,7 @@ def priced(
     curve = [_try(ask, rows, load, measure) for load in loads]
     for traffic in _wanted(curve, measure):
         meter = Meter()
-        measured = [_repeat(ask, share, traffic, measure.seconds) for share in shares]
+        measured = [_repeat(ask, share, traffic, measure) for share in shares]
         load = _load(measured, traffic, load_seconds, meter.watt_hours(), curve)._replace(
             through=measure.through
         )
@@ -165,14 +166,17 @@ def _again(rows: Sequence[Record], count: int) -> list[Record]:
     return list(itertools.islice(itertools.cycle(rows), count))
 
 
-def _repeat(ask: Ask, share: Sequence[Record], traffic: Traffic, seconds: float) -> list[Answers]:
+def _repeat(
+    ask: Ask, share: Sequence[Record], traffic: Traffic, measure: MeasureConfig
+) -> list[Answers]:
     if traffic.per_second is not None:
         # In one go: a queue has to build up.
-        count = max(len(share), math.ceil(traffic.per_second * seconds))
+        count = max(len(share), math.ceil(traffic.per_second * measure.seconds))
         return [ask(_again(share, count), traffic)]
-    passes = [ask(share, traffic)]
-    while sum(answers.seconds for answers in passes) < seconds:
-        passes.append(ask(share, traffic))
+    asked = _again(share, max(len(share), measure.rounds * traffic.concurrency))
+    passes = [ask(asked, traffic)]
+    while sum(answers.seconds for answers in passes) < measure.seconds:
+        passes.append(ask(asked, traffic))
     return passes
 
 

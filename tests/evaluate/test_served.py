@@ -32,7 +32,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_answer_is_a_label_and_every_figure_is_reported(model: Path) -> None:
     measure = MeasureConfig(
-        price_per_hour=0.36, repeats=3, seconds=0, concurrency=4, warmup_requests=2
+        price_per_hour=0.36, repeats=3, rounds=1, seconds=0, concurrency=3, warmup_requests=2
     )
     predictions, report = served.evaluate("teacher", ENTRY, measure, TASK)
     assert [p.id for p in predictions] == [record(n).id for n in range(16, 25)]
@@ -44,12 +44,23 @@ def test_every_answer_is_a_label_and_every_figure_is_reported(model: Path) -> No
 
 
 def test_requests_are_asked_again_until_the_measurement_is_long_enough(model: Path) -> None:
-    measure = MeasureConfig(price_per_hour=0.36, repeats=2, seconds=0.3, warmup_requests=0)
+    measure = MeasureConfig(
+        price_per_hour=0.36, repeats=2, rounds=1, concurrency=1, seconds=0.3, warmup_requests=0
+    )
     predictions, report = served.evaluate("teacher", ENTRY, measure, TASK)
     assert len(predictions) == 9
     measured = report["performance"]["requests"]
     assert measured > 9
     assert measured / report["performance"]["requests_per_second"]["value"] >= 0.5
+
+
+def test_every_client_makes_its_rounds_in_one_go_however_few_the_rows(model: Path) -> None:
+    measure = MeasureConfig(
+        price_per_hour=0.36, repeats=2, rounds=5, concurrency=2, seconds=0, warmup_requests=0
+    )
+    predictions, report = served.evaluate("teacher", ENTRY, measure, TASK)
+    assert [p.id for p in predictions] == [record(n).id for n in range(16, 25)]
+    assert report["performance"]["requests"] == 2 * 5 * 2
 
 
 def test_fewer_rows_than_repeats_is_refused(model: Path) -> None:

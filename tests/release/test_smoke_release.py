@@ -1,8 +1,8 @@
 """One release on the real weights and real data, from a clone to an answer of the served Bento.
 
-The smallest budget trains too little for a small student to pass, so the teacher is the one in
-transformers, and the limits are set such that the same model in another engine may pass, which is
-cheaper on any processor: the whole way is walked, the verdict is earned.
+The smallest budget trains too little for a small student to answer as the teacher does, so the
+margin is wide. The price is asked for in earnest: half the blocks, a third of the vocabulary and a
+prompt without instructions are cheaper than the teacher on any processor, however busy it is.
 """
 
 import concurrent.futures
@@ -22,15 +22,8 @@ from openai import OpenAI
 from benchmarks.clone import RUN_SECONDS, House, cloned, until
 
 RELEASE = {"workload": "sentiment", "budget": "smoke"}
-COST, MARGIN = 0.95, 0.05
-OVERRIDES = {
-    "gate.max_cost_ratio": COST,
-    "gate.margin": MARGIN,
-    "gate.teacher": "teacher-transformers",
-    "evaluate.candidates.teacher-transformers.role": "teacher",
-    "evaluate.candidates.teacher-transformers.rows": None,
-    "evaluate.candidates.teacher.role": "candidate",
-}
+COST, MARGIN = 0.95, 0.4
+OVERRIDES = {"gate.max_cost_ratio": COST, "gate.margin": MARGIN}
 CLIENTS = 64
 ROLLBACK_SECONDS = 10
 
