@@ -28,6 +28,7 @@ from flows.worktree import Worktree
 from tasks import candidates_table, paths, records
 from tasks.candidates_table import Evaluation
 from tasks.errors import ConfigError, Problem, StillhouseError
+from tasks.search.frontier import Point
 from tasks.workload import Budget, Resolved, StageRef, Workload, resolve
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class _Search:
                 self._grow(each.turn)
         teacher = self._measured(self._workload.gate.teacher)
         failures = 0
-        while (turn := self._study.next()) is not None:
+        while (turn := self._study.next(_point(teacher))) is not None:
             failures = 0 if self._try(turn) else failures + 1
             if failures == FAILURES_IN_A_ROW:
                 raise StillhouseError(
@@ -149,8 +150,6 @@ class _Search:
 
     def _try(self, turn: "Turn") -> bool:
         """Make and measure one recipe; False when that cannot be done."""
-        from tasks.search.frontier import Point
-
         self._logger.info("recipe %d, %s: %s", turn.number, turn.phase, turn.recipe)
         started = time.monotonic()
         before = self._grown
@@ -161,15 +160,14 @@ class _Search:
             self._study.fail(turn, time.monotonic() - started, str(error))
             self._grown = before
             return False
-        price = evaluation.cost.per_1000_requests.value
-        point = Point(evaluation.quality.value, price)
+        point = _point(evaluation)
         self._study.tell(turn, point, time.monotonic() - started)
         self._logger.info(
             "recipe %d: quality %.3f, %s %s per 1,000 requests",
             turn.number,
             point.quality,
             evaluation.cost.currency,
-            candidates_table.money(price),
+            candidates_table.money(point.price),
         )
         return True
 
@@ -224,6 +222,10 @@ class _Search:
             found = (each.seconds, evaluation, each.reason)
             trials.append(Trial(turn.phase, turn.lever, turn.recipe, *found))
         return trials
+
+
+def _point(evaluation: Evaluation) -> Point:
+    return Point(evaluation.quality.value, evaluation.cost.per_1000_requests.value)
 
 
 class StageFailedError(Exception):

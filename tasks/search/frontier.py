@@ -1,12 +1,15 @@
 """Models of which none is both better and cheaper, and how much of the plane they win.
 
-best(points)                        positions, from cheap to dear
-hypervolume(points, corner)         0 for nothing better than the corner
+best(points)                            positions, from cheap to dear
+hypervolume(points, corner(teacher))    0 for nothing better than the corner
 """
 
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
+
+BELOW_TEACHER = 0.2
+"""Quality, less than the teacher's, at which the corner of the hypervolume lies."""
 
 
 class Point(NamedTuple):
@@ -14,6 +17,11 @@ class Point(NamedTuple):
 
     quality: float
     price: float
+
+
+def corner(teacher: Point) -> Point:
+    """What a model has to beat in both to win anything."""
+    return Point(teacher.quality - BELOW_TEACHER, teacher.price)
 
 
 def best(points: Sequence[Point]) -> list[int]:

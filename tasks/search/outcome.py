@@ -23,9 +23,6 @@ from tasks.search.frontier import Point
 from tasks.search.recipe import Recipe, found
 from tasks.workload import Budget, Workload
 
-BELOW_TEACHER = 0.2
-"""Quality, less than the teacher's, at which the corner of the hypervolume lies."""
-
 
 class Tried(Config):
     """One recipe and what came of it; quality and price of 1,000 requests with their intervals.
@@ -191,9 +188,8 @@ def _tried(trial: Trial, decisions: Mapping[str, str]) -> Tried:
 
 
 def _hypervolume(tried: Sequence[Tried], teacher: Evaluation) -> Hypervolume:
-    price = teacher.cost.per_1000_requests.value
-    corner = Point(teacher.quality.value - BELOW_TEACHER, price)
-    own = Point(teacher.quality.value, price)
+    own = Point(teacher.quality.value, teacher.cost.per_1000_requests.value)
+    corner = frontier.corner(own)
     levers = dict.fromkeys(each.lever for each in tried if each.lever)
     return Hypervolume(
         all=_won([own, *(e.point for e in tried if e.point)], corner),

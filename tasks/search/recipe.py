@@ -82,6 +82,19 @@ def _strengths(search: SearchConfig, lever: str) -> Iterator[dict[str, Value]]:
             yield values
 
 
+def together(search: SearchConfig, strongest: Mapping[str, Recipe]) -> Recipe | None:
+    """Several levers, each as strong as in its own recipe; None where no chain has two of them."""
+    for chain in search.chains:
+        taken = [lever for lever in chain if lever in strongest]
+        if len(taken) > 1:
+            values = _of(search.idle, chain[-1])
+            for lever in taken:
+                values |= _of(strongest[lever].values, lever)
+            levers = tuple(each for each in chain if each in taken or each not in search.optional)
+            return Recipe(levers=levers, values=values)
+    return None
+
+
 def brief(recipe: Recipe, search: SearchConfig) -> Recipe:
     """The same recipe at the settings of a first look."""
     told = {key: value for key, value in search.brief.items() if owner(key) in recipe.levers}

@@ -1,13 +1,13 @@
 """Which recipe comes next: the search's memory, on disk after every step.
 
     study = Study(Path("search.log"), config)
-    while (turn := study.next()) is not None:
+    while (turn := study.next(teacher=Point(quality=0.91, price=0.0017))) is not None:
         study.tell(turn, Point(quality=0.9, price=0.0002), seconds=95.0)
 
-Every lever alone comes first, then recipes that Optuna's tree-structured Parzen estimator proposes
-(Ozaki et al. 2022, JAIR 73:1209, for several goals), each by a brief look; at last the finalists in
-full. What comes next depends on what was told alone, so a search that was killed goes on as it
-would have.
+Every lever alone comes first, then all together that won something alone, then recipes that
+Optuna's tree-structured Parzen estimator proposes (Ozaki et al. 2022, JAIR 73:1209, for several
+goals), each by a brief look; at last the finalists in full. What comes next depends on what was
+told alone, so a search that was killed goes on as it would have.
 """
 
 import math
@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tasks.search import frontier
 from tasks.search.config import Chain, SearchConfig, owner
 from tasks.search.frontier import Point
-from tasks.search.recipe import Recipe, alone, brief, in_full, unique
+from tasks.search.recipe import Recipe, alone, brief, in_full, together, unique
 
 Phase = Literal["alone", "brief", "full"]
 RECIPE, PHASE, LEVER, SECONDS, REASON = "recipe", "phase", "lever", "seconds", "reason"
@@ -79,7 +79,7 @@ class Study:
             load_if_exists=True,
         )
 
-    def next(self) -> Turn | None:
+    def next(self, teacher: Point) -> Turn | None:
         """What to try now; None when time or recipes are used up."""
         for trial in self._study.get_trials(states=[TrialState.RUNNING]):
             if RECIPE in trial.user_attrs:  # an earlier process was ended in the middle of it
@@ -92,7 +92,7 @@ class Study:
         turn = self._alone(told)
         alone = _hours([each for each in told if each.turn.phase == "alone"])
         if turn is None and spent < alone + LOOKING * (self._config.hours - alone):
-            turn = self._brief(told)
+            turn = self._brief(told, teacher)
         return turn or self._full(told)
 
     def tell(self, turn: Turn, point: Point, seconds: float) -> None:
@@ -127,11 +127,14 @@ class Study:
                     return self._begin(self._study.ask(), "alone", recipe, lever)
         return None
 
-    def _brief(self, told: Sequence[Told]) -> Turn | None:
+    def _brief(self, told: Sequence[Told], teacher: Point) -> Turn | None:
         known = [each.turn.recipe for each in told]
         looked = [each for each in told if each.turn.phase == "brief"]
         if len(looked) >= self._config.trials or any(e.turn.phase == "full" for e in told):
             return None
+        winners = together(self._config, self._strongest(told, teacher))
+        if winners is not None and (recipe := brief(winners, self._config)) not in known:
+            return self._begin(self._study.ask(), "brief", recipe)
         for draw in range(DRAWS):
             # Seeded by what was told, so that a search goes on as it would have.
             seed = DRAWS * len(looked) + draw
@@ -142,6 +145,16 @@ class Study:
                 return self._begin(trial, "brief", recipe)
             self._study.tell(trial, state=TrialState.FAIL)
         return None
+
+    def _strongest(self, told: Sequence[Told], teacher: Point) -> dict[str, Recipe]:
+        """Of every lever that won something alone the recipe that won most."""
+        corner, most = frontier.corner(teacher), dict[str, tuple[float, Recipe]]()
+        for turn, point, *_ in told:
+            if turn.lever is not None and point is not None:
+                won = frontier.hypervolume([point], corner)
+                if won > most.get(turn.lever, (0.0,))[0]:
+                    most[turn.lever] = won, turn.recipe
+        return {lever: recipe for lever, (_, recipe) in most.items()}
 
     def _full(self, told: Sequence[Told]) -> Turn | None:
         done = [each.turn.recipe for each in told if each.turn.phase == "full"]

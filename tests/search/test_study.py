@@ -20,6 +20,7 @@ CONFIG = SearchConfig.model_validate(
     }
 )
 ALONE = 4 + 1 + 2
+TEACHER = Point(0.9, 0.002)
 
 
 def measured(recipe: Recipe) -> Point:
@@ -31,7 +32,7 @@ def measured(recipe: Recipe) -> Point:
 def finish(study: Study, turns: int | None = None, seconds: float = 10.0) -> list[Turn]:
     """Take turns until there are none, or so many."""
     taken: list[Turn] = []
-    while (turns is None or len(taken) < turns) and (turn := study.next()) is not None:
+    while (turns is None or len(taken) < turns) and (turn := study.next(TEACHER)) is not None:
         study.tell(turn, measured(turn.recipe), seconds)
         taken.append(turn)
     return taken
@@ -55,11 +56,34 @@ def test_levers_come_alone_then_briefly_together_then_the_best_in_full(tmp_path:
     assert all(known.count(recipe) == 1 for recipe in known)
 
 
+def test_levers_that_won_something_alone_are_tried_together_first(tmp_path: Path) -> None:
+    def point(recipe: Recipe) -> Point:
+        match recipe.levers, recipe.values.get("quantize.small.bits"):
+            case ("prune/depth", *_), _:
+                return Point(0.3, 0.001)  # cheap, but no model anybody wants
+            case ("distill/small", *_), _:
+                return Point(0.88, 0.0018)
+            case _, 8:
+                return Point(0.89, 0.0012)
+            case _:
+                return Point(0.89, 0.0015)
+
+    study = Study(tmp_path / "log", CONFIG)
+    for _ in range(ALONE):
+        turn = study.next(TEACHER)
+        assert turn is not None
+        study.tell(turn, point(turn.recipe), 10.0)
+    turn = study.next(TEACHER)
+    assert turn is not None
+    assert (turn.phase, turn.recipe.levers) == ("brief", ("distill/small", "quantize/small"))
+    assert turn.recipe.values == {"quantize.small.bits": 8, "distill.small.max_steps": 75}
+
+
 def test_a_lever_that_was_tried_alone_takes_no_place_of_a_finalist(tmp_path: Path) -> None:
     told = CONFIG.model_dump() | {"values": {}, "idle": {}, "trials": 2, "finalists": 1}
     study = Study(tmp_path / "log", SearchConfig.model_validate(told))
     turns = []
-    while (turn := study.next()) is not None:
+    while (turn := study.next(TEACHER)) is not None:
         # The student that is not pruned is the best of the brief looks, and was tried alone.
         study.tell(turn, Point(0.5 if "prune/depth" in turn.recipe.levers else 0.9, 1.0), 10.0)
         turns.append(turn)
@@ -72,7 +96,7 @@ def test_a_search_that_was_ended_goes_on_as_it_would_have(tmp_path: Path) -> Non
     for ended_after in range(1, len(whole), 3):
         file = tmp_path / f"ended-{ended_after}"
         finish(Study(file, CONFIG), ended_after)
-        begun = Study(file, CONFIG).next()  # and killed while it was at work
+        begun = Study(file, CONFIG).next(TEACHER)  # and killed while it was at work
         assert begun == whole[ended_after]
         study = Study(file, CONFIG)
         finish(study)
@@ -98,11 +122,11 @@ def test_time_is_left_for_recipes_in_full(tmp_path: Path) -> None:
 
 def test_what_cannot_be_made_is_remembered_and_not_tried_again(tmp_path: Path) -> None:
     study = Study(tmp_path / "log", CONFIG)
-    turn = study.next()
+    turn = study.next(TEACHER)
     assert turn is not None
     study.fail(turn, 5.0, "nine blocks of four")
     [told] = study.told()
     assert (told.point, told.seconds) == (None, 5.0)
-    following = study.next()
+    following = study.next(TEACHER)
     assert following is not None
     assert following.recipe != turn.recipe
