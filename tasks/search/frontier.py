@@ -34,12 +34,15 @@ def best(points: Sequence[Point]) -> list[int]:
     return found
 
 
-def ranked(points: Sequence[Point]) -> list[int]:
-    """All positions, the frontier first, then the frontier of what remains, and so on."""
+def ranked(points: Sequence[Point], corner: Point) -> list[int]:
+    """All positions, the frontier first, then the frontier of what remains, and so on.
+
+    Of one frontier what wins most by itself comes first: time may not do for all.
+    """
     rest, order = list(range(len(points))), list[int]()
     while rest:
         front = [rest[n] for n in best([points[n] for n in rest])]
-        order += front
+        order += sorted(front, key=lambda n: -hypervolume([points[n]], corner))
         rest = [n for n in rest if n not in front]
     return order
 

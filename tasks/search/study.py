@@ -93,7 +93,7 @@ class Study:
         alone = _hours([each for each in told if each.turn.phase == "alone"])
         if turn is None and spent < alone + LOOKING * (self._config.hours - alone):
             turn = self._brief(told, teacher)
-        return turn or self._full(told)
+        return turn or self._full(told, teacher)
 
     def tell(self, turn: Turn, point: Point, seconds: float) -> None:
         """What was measured."""
@@ -156,14 +156,14 @@ class Study:
                     most[turn.lever] = won, turn.recipe
         return {lever: recipe for lever, (_, recipe) in most.items()}
 
-    def _full(self, told: Sequence[Told]) -> Turn | None:
+    def _full(self, told: Sequence[Told], teacher: Point) -> Turn | None:
         done = [each.turn.recipe for each in told if each.turn.phase == "full"]
-        for recipe in self._finalists(told):
+        for recipe in self._finalists(told, teacher):
             if recipe not in done:
                 return self._begin(self._study.ask(), "full", recipe)
         return None
 
-    def _finalists(self, told: Sequence[Told]) -> list[Recipe]:
+    def _finalists(self, told: Sequence[Told], teacher: Point) -> list[Recipe]:
         """The best of the brief looks, frontier by frontier, now in full.
 
         What was tried as it stands already, alone or because no lever of it has a brief setting,
@@ -175,7 +175,7 @@ class Study:
             for each in told
             if each.turn.phase == "brief" and each.point is not None
         ]
-        order = frontier.ranked([point for _, point in looked])
+        order = frontier.ranked([point for _, point in looked], frontier.corner(teacher))
         whole = [in_full(looked[position][0], self._config) for position in order]
         return [each for each in unique(whole) if each not in known][: self._config.finalists]
 

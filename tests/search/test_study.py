@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 
 from tasks.search.config import SearchConfig
-from tasks.search.frontier import Point
-from tasks.search.recipe import Recipe, brief
+from tasks.search.frontier import Point, corner, hypervolume
+from tasks.search.recipe import Recipe, brief, in_full
 from tasks.search.study import Study, Told, Turn
 
 CONFIG = SearchConfig.model_validate(
@@ -89,6 +89,21 @@ def test_a_lever_that_was_tried_alone_takes_no_place_of_a_finalist(tmp_path: Pat
         turns.append(turn)
     levers = [turn.recipe.levers for turn in turns if turn.phase == "full"]
     assert levers == [("prune/depth", "distill/small", "quantize/small")]
+
+
+def test_what_won_most_in_brief_looks_comes_first_in_full(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"hours": 0.04, "trials": 3})
+    study = Study(tmp_path / "log", config)
+    briefly, full = list[tuple[float, Recipe]](), list[Recipe]()
+    while (turn := study.next(TEACHER)) is not None:
+        point = measured(turn.recipe)
+        study.tell(turn, point, 10.0)
+        if turn.phase == "brief":
+            won = hypervolume([point], corner(TEACHER))
+            briefly.append((won, in_full(turn.recipe, config)))
+        elif turn.phase == "full":
+            full.append(turn.recipe)
+    assert full[0] == max(briefly, key=lambda looked: looked[0])[1]
 
 
 def test_a_search_that_was_ended_goes_on_as_it_would_have(tmp_path: Path) -> None:
