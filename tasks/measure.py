@@ -48,8 +48,8 @@ class MeasureConfig(Config):
         default=4,
         ge=1,
         le=100,
-        description="Requests of a steady measurement for each in flight, at least, or its start "
-        "and its end, when fewer are, would be most of it. Rows are asked again for it.",
+        description="Requests that each client makes in one steady measurement, at least: with "
+        "fewer, its start and end, when not all are at work, weigh most. Rows may come again.",
     )
     seconds: float = Field(
         default=4.0,

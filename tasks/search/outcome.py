@@ -192,9 +192,9 @@ def _hypervolume(tried: Sequence[Tried], teacher: Evaluation) -> Hypervolume:
     corner = frontier.corner(own)
     levers = dict.fromkeys(each.lever for each in tried if each.lever)
     return Hypervolume(
-        all=_won([own, *(e.point for e in tried if e.point)], corner),
+        all=_won([e.point for e in tried if e.point], corner),
         alone={
-            lever: _won([own, *(e.point for e in tried if e.point and e.lever == lever)], corner)
+            lever: _won([e.point for e in tried if e.point and e.lever == lever], corner)
             for lever in levers
         },
     )

@@ -80,7 +80,7 @@ class Study:
         )
 
     def next(self, teacher: Point) -> Turn | None:
-        """What to try now; None when time or recipes are used up."""
+        """What to try now, to win over the teacher; None when time or recipes are used up."""
         for trial in self._study.get_trials(states=[TrialState.RUNNING]):
             if RECIPE in trial.user_attrs:  # an earlier process was ended in the middle of it
                 return _turn(trial)
