@@ -38,7 +38,8 @@ test: install ## Format, lint, types, import rules, tests
 
 # A version that the database does not know fails, too: it was not audited.
 audit: install ## Ask PyPI's database of advisories about every pinned version (needs the internet)
-	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt \
+		--requirement bentos/generator/requirements-vllm.txt
 
 clean: stop ## Remove scratch files, logs and tool caches; runs, caches and packages stay
 	rm -rf .stillhouse/scratch .stillhouse/logs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
