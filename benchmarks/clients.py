@@ -9,8 +9,6 @@ that were evaluated. Writes benchmarks/results/<workload>-<budget>-clients.json.
 
 import asyncio
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +16,8 @@ from typing import Any, NamedTuple
 
 from openai import AsyncOpenAI, OpenAIError
 
-from benchmarks.release import RESULTS, newest_run
+from benchmarks.release import RESULTS, newest_run, restore
 from flows import settings
-from flows.stage import environment
 from tasks import candidates_table, evaluation_report, paths, records, stage
 from tasks.errors import StillhouseError
 from tasks.records import Prediction, Record
@@ -54,9 +51,8 @@ def main(arguments: list[str]) -> None:
 
 
 def predictions(root: Path, name: str) -> dict[str, str]:
-    """What the candidate answered in evaluation; a run keeps it in DVC's cache alone."""
-    command = [sys.executable, "-m", "dvc", "checkout", "--quiet", "prepare", f"evaluate@{name}"]
-    subprocess.run(command, cwd=root, env=environment(root), check=True, timeout=300)
+    """What the candidate answered in evaluation."""
+    restore(root, "prepare", f"evaluate@{name}")
     file = root / paths.evaluation(name) / paths.PREDICTIONS
     return {made.id: made.answer for made in records.read(file, Prediction)}
 

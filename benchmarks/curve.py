@@ -13,8 +13,6 @@ benchmarks/results/curve.json and curve.png.
 
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +21,7 @@ from typing import Any
 import yaml
 
 from benchmarks.clone import House, cloned
-from benchmarks.release import RESULTS
+from benchmarks.release import RESULTS, restore
 from tasks import candidates_table, evaluation_report, intervals, params, paths, records, stage
 from tasks.errors import StillhouseError
 from tasks.records import Prediction
@@ -149,8 +147,7 @@ def _point(root: Path, table: candidates_table.Table, layers: int) -> dict[str, 
 
 def _right(root: Path, name: str) -> list[bool]:
     folder = paths.evaluation(name)
-    checkout = [sys.executable, "-m", "dvc", "checkout", "--quiet", str(folder)]
-    subprocess.run(checkout, cwd=root, check=True, timeout=300)
+    restore(root, str(folder))
     answers = records.read(root / folder / paths.PREDICTIONS, Prediction)
     return [answer.score == 1 for answer in answers]
 

@@ -25,7 +25,7 @@ import httpx
 import psutil
 
 from benchmarks.plain_http import posted
-from benchmarks.release import RESULTS, newest_run
+from benchmarks.release import RESULTS, newest_run, restore
 from bentos.web.limits import Limits
 from flows import pids, settings
 from tasks import evaluation_report, params, paths, records, stage
@@ -76,6 +76,7 @@ def main(arguments: list[str]) -> None:
     if server is None:
         raise StillhouseError("no Bento is served here: type `make serve` in another terminal")
     run = newest_run()
+    restore(run, "prepare")
     rows = records.read(run / paths.VALIDATION, Record)
     limits = params.read("package", PackageConfig, run / paths.PARAMS).limits
     result = asyncio.run(_measured(server, _bodies(rows), minutes, limits)) | {

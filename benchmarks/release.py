@@ -7,8 +7,11 @@ benchmarks/results/<workload>-<budget>/, and prints the table in Markdown.
 """
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+from flows.stage import environment
 from tasks import candidates_table, paths, stage
 from tasks.errors import StillhouseError
 
@@ -45,6 +48,12 @@ def newest_run() -> Path:
     if not found:
         raise StillhouseError("no run has ended here yet: type `make demo` first")
     return found[-1].parents[1]
+
+
+def restore(root: Path, *targets: str) -> None:
+    """What stages of a finished run made, or one folder of it: it is kept in DVC's cache alone."""
+    command = [sys.executable, "-m", "dvc", "checkout", "--quiet", *targets]
+    subprocess.run(command, cwd=root, env=environment(root), check=True, timeout=300)
 
 
 if __name__ == "__main__":

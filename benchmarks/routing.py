@@ -11,8 +11,6 @@ benchmarks/results/<workload>-routing.json. Budget: 25 minutes on 2 cores.
 """
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.clone import House, cloned
-from benchmarks.release import RESULTS
-from flows.stage import environment
+from benchmarks.release import RESULTS, restore
 from tasks import evaluation_report, intervals, paths, records, stage
 from tasks.errors import StillhouseError
 from tasks.route import calibrate, guarantee
@@ -46,7 +43,7 @@ def main(arguments: list[str]) -> None:
     ):
         root = _released(house, workload, models)
         found = json.loads((root / paths.published("route", VARIANT)).read_bytes())
-        _restore(root, models)
+        restore(root, "prepare", *(f"evaluate@{model}" for model in models))
         config = RouteConfig(models=tuple(models))
         asked, _ = calibrate.asked(config, root)
     result = {
@@ -68,13 +65,6 @@ def _released(house: House, workload: str, models: list[str]) -> Path:
     if state["type"] != "COMPLETED":
         raise StillhouseError(f"the release ended {state['type']}: {state['message']}")
     return house.worktree(run)
-
-
-def _restore(root: Path, models: list[str]) -> None:
-    """A finished run keeps what it made in DVC's cache alone."""
-    targets = ["prepare", *(f"evaluate@{model}" for model in models)]
-    command = [sys.executable, "-m", "dvc", "checkout", "--quiet", *targets]
-    subprocess.run(command, cwd=root, env=environment(root), check=True, timeout=300)
 
 
 def resampled(asked: Asked, config: RouteConfig) -> dict[str, Any]:
