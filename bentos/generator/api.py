@@ -35,6 +35,7 @@ from bentos.web.access import Access
 from bentos.web.door import Door
 from bentos.web.errors import ApiError
 from bentos.web.meter import Meter
+from bentos.web.timer import within
 
 CHARACTERS_PER_TOKEN: Final = 32
 """A longer text than this times the context cannot fit; it is refused without tokenizing it."""
@@ -190,7 +191,7 @@ class _Api:
             for number, prompt in enumerate(prompts)
         )
         try:
-            async with asyncio.timeout(self._serving.limits.answer_seconds):
+            async with within(self._serving.limits.answer_seconds):
                 answers = await _while_connected(request, _together(calls))
         except TimeoutError:
             raise self._too_slow() from None
@@ -326,7 +327,7 @@ class _Api:
 
     async def _in_time(self, work: Awaitable[Result], until: float) -> Result:
         try:
-            async with asyncio.timeout(until - time.monotonic()):
+            async with within(until - time.monotonic()):
                 return await work
         except TimeoutError:
             raise self._too_slow() from None

@@ -23,7 +23,10 @@ from bentos.web.access import Access
 from bentos.web.errors import ApiError
 
 MODEL = Path(os.environ.get("STILLHOUSE_MODEL", Path(__file__).parent / "model"))
-SECONDS_TO_FIRST_BYTE = 600
+SECONDS_TO_SPARE = 5.0
+"""By which BentoML gives up later than the app, which says so in OpenAI's form. Not longer: BentoML
+keeps a timer of every request until then."""
+
 SECONDS_TO_LEAVE = 1.0
 """For what is being sent when the process ends."""
 SECONDS_TO_LOAD = 60
@@ -49,13 +52,14 @@ async def _start_again(_: Request, error: Exception) -> Response:
 
 
 facts, app = _read()
+limits = facts.limits
 app.add_exception_handler(EngineGoneError, _start_again)
 
 
 @bentoml.service(
     name="generator",
     workers=1,
-    traffic={"timeout": SECONDS_TO_FIRST_BYTE},
+    traffic={"timeout": limits.body_seconds + limits.answer_seconds + SECONDS_TO_SPARE},
     tracing=traces.from_environment(),
 )
 @bentoml.asgi_app(app)

@@ -7,7 +7,6 @@ A request is read whole before the application sees it, so that no slow or endle
 place; who is turned away hears why, in the form of the OpenAI API, at once.
 """
 
-import asyncio
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
@@ -18,6 +17,7 @@ from bentos.web.access import VARIABLE, Access, is_loopback
 from bentos.web.errors import ApiError
 from bentos.web.limits import Limits
 from bentos.web.meter import Meter
+from bentos.web.timer import within
 
 RETRY_SECONDS: Final = 1
 OPEN_PATHS: Final = frozenset({"/openapi.json", "/docs"})
@@ -123,7 +123,7 @@ class Door:
     async def _read(self, receive: Receive) -> bytes:
         pieces, size, more = [], 0, True
         try:
-            async with asyncio.timeout(self._limits.body_seconds):
+            async with within(self._limits.body_seconds):
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
