@@ -125,6 +125,11 @@ class Deployment(_Config):
     )
     drift_alpha: float = Field(default=0.001, gt=0, lt=1)
 
+    @property
+    def longest_seconds(self) -> float:
+        """Until every upstream was asked, one after the other."""
+        return sum(each.seconds for each in self.upstreams.values())
+
     @model_validator(mode="after")
     def _names_what_there_is(self) -> "Deployment":
         unknown = sorted({name for name in self._named() if name not in self.upstreams})

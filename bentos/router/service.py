@@ -29,6 +29,8 @@ from bentos.web.limits import Limits
 
 CALIBRATION = Path(os.environ.get("STILLHOUSE_CALIBRATION", Path(__file__).parent / "calibration"))
 CONNECTIONS = 1024
+SECONDS_TO_SPARE = 5.0
+"""By which BentoML gives up later than the app, which says so in OpenAI's form."""
 
 
 def _read() -> tuple[Calibration | None, Deployment | None, FastAPI]:
@@ -45,12 +47,13 @@ def _read() -> tuple[Calibration | None, Deployment | None, FastAPI]:
 
 
 known, told, app = _read()
+longest = (told.longest_seconds if told else 0) + Limits().body_seconds + SECONDS_TO_SPARE
 
 
 @bentoml.service(
     name="router",
     workers=1,
-    traffic={"timeout": 600},
+    traffic={"timeout": longest},
     tracing=traces.from_environment(),
 )
 @bentoml.asgi_app(app)

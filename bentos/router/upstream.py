@@ -14,6 +14,7 @@ import httpx
 
 from bentos.router.confidence import confidence
 from bentos.router.deployment import UpstreamConfig
+from bentos.web.timer import within
 
 PATH: Final = "/chat/completions"
 BUSY: Final = frozenset({408, 409, 425, 429})
@@ -78,11 +79,14 @@ class Upstream:
         told.pop("stream_options", None)
         if asks:
             told["logprobs"] = True
+        seconds = self.config.seconds
         try:
-            response = await self._client.post(
-                self._url, json=told, headers=self._headers, timeout=self.config.seconds
-            )
-        except httpx.HTTPError as error:
+            # The client's own limit is of each piece, and pieces can be many.
+            async with within(seconds):
+                response = await self._client.post(
+                    self._url, json=told, headers=self._headers, timeout=seconds
+                )
+        except (httpx.HTTPError, TimeoutError) as error:
             raise UnavailableError(f"{self.name}: {type(error).__name__}") from error
         _check(self.name, response.status_code, response.content)
         try:
