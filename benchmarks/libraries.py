@@ -28,6 +28,8 @@ Answer = Callable[[Sequence[Ask]], int]
 """Answers a batch; tokens of all answers together, each cut at its own limit."""
 
 WARM_SECONDS = 3.0
+ONNX_ROWS = 32
+"""The largest batch that ONNX Runtime GenAI takes."""
 
 
 def ctranslate2(base: Path, work: Path) -> Answer:
@@ -65,7 +67,7 @@ def onnxruntime_genai(base: Path, work: Path) -> Answer:
     tokenizer = library.Tokenizer(model)
     ends = json.loads((base / "generation_config.json").read_text(encoding="utf-8"))["eos_token_id"]
 
-    def answer(batch: Sequence[Ask]) -> int:
+    def part(batch: Sequence[Ask]) -> int:
         prompts = tokenizer.encode_batch([prompt for prompt, _ in batch])
         longest = max(len(tokenizer.encode(prompt)) for prompt, _ in batch)
         told = library.GeneratorParams(model)
@@ -78,6 +80,9 @@ def onnxruntime_genai(base: Path, work: Path) -> Answer:
         made = [list(generator.get_sequence(row)[longest:]) for row in range(len(batch))]
         lengths = [ids.index(ends) if ends in ids else len(ids) for ids in made]
         return sum(min(one, most) for one, (_, most) in zip(lengths, batch, strict=True))
+
+    def answer(batch: Sequence[Ask]) -> int:
+        return sum(part(batch[at : at + ONNX_ROWS]) for at in range(0, len(batch), ONNX_ROWS))
 
     return answer
 

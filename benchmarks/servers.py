@@ -1,6 +1,6 @@
 """The served Bento beside other servers of the same weights, on the same machine and requests.
 
-    make install && .venv/bin/python -m benchmarks.servers 15 [--vllm PYTHON] [--libraries PYTHON]
+    make install && .venv/bin/python -m benchmarks.servers 10 [--vllm PYTHON] [--libraries PYTHON]
 
 The weights are the base model's, which all of these servers can read: this is about serving, not
 about smaller models. Requests are the prompts of the workloads sentiment, translation and
@@ -11,7 +11,7 @@ next request when the last one is answered, for so many seconds a mix and number
 or did not start, is told with the reason. The engine alone, asked the same 32 at once without HTTP,
 tells what BentoML adds; so do CTranslate2 and ONNX Runtime GenAI, in batches as large as there are
 clients (benchmarks/libraries.py). Writes benchmarks/results/servers.json.
-Budget for 15 seconds: forty minutes on 2 cores.
+Budget for 10 seconds: fifty minutes on 2 cores, twenty of them for vLLM.
 """
 
 import argparse
@@ -109,6 +109,7 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="stillhouse-servers-") as scratch:
         root, mixes = _made(Path(scratch) / "house")
         result = compare(root, mixes, options.seconds, options.vllm)
+        records.write_report(RESULT, result)
         if options.libraries is not None:
             result["libraries_alone"] = {
                 name: _library(options.libraries, name, root, mixes, options.seconds)
