@@ -130,7 +130,7 @@ def compare(
             with started() as server:
                 found[name] = asyncio.run(_measured(server, mixes, seconds, renderer))
         except* (ModelError, OSError) as errors:
-            found[name] = {"not measured": str(_first(errors))[-400:]}
+            found[name] = {"not measured": _last_line(str(_first(errors)))}
         print(f"{name}: {found[name]}", file=sys.stderr, flush=True)
     return {
         "hardware": evaluation_report.hardware(),
@@ -335,9 +335,14 @@ def _library(
         except subprocess.TimeoutExpired:
             return {"not measured": f"not done after {LIBRARY_SECONDS:.0f} s"}
     if done.returncode:
-        return {"not measured": done.stderr[-400:]}
+        return {"not measured": _last_line(done.stderr)}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def _last_line(said: str) -> str:
+    """What went wrong, without the trace that led there."""
+    return said.strip().rpartition("\n")[2]
 
 
 def _first(errors: BaseExceptionGroup[Exception]) -> BaseException:
