@@ -51,7 +51,9 @@ class UpstreamConfig(_Config):
     price_per_1000_requests: Money | None = None
     price_per_million_input_tokens: Money | None = None
     price_per_million_output_tokens: Money | None = None
-    seconds: float = Field(default=30, gt=0, le=3600, description="For an answer; then another.")
+    seconds: float = Field(
+        default=30, gt=0, le=3600, description="For an answer, or a stream to begin; then another."
+    )
     tells_confidence: bool = Field(
         default=True, description="Whether it may be asked for log-probabilities."
     )

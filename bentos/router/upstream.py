@@ -7,7 +7,7 @@ answer.body, answer.price, answer.confidence
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, NamedTuple
 
 import httpx
@@ -79,15 +79,7 @@ class Upstream:
         told.pop("stream_options", None)
         if asks:
             told["logprobs"] = True
-        seconds = self.config.seconds
-        try:
-            # The client's own limit is of each piece, and pieces can be many.
-            async with within(seconds):
-                response = await self._client.post(
-                    self._url, json=told, headers=self._headers, timeout=seconds
-                )
-        except (httpx.HTTPError, TimeoutError) as error:
-            raise UnavailableError(f"{self.name}: {type(error).__name__}") from error
+        response = await self._send(told, stream=False)
         _check(self.name, response.status_code, response.content)
         try:
             content = response.json()
@@ -112,15 +104,25 @@ class Upstream:
             RefusedError: the request is wrong.
         """
         told = {**body, "model": self.config.model, "stream": True}
-        asked = self._client.stream(
-            "POST", self._url, json=told, headers=self._headers, timeout=self.config.seconds
-        )
         try:
-            async with asked as response:
+            async with aclosing(await self._send(told, stream=True)) as response:
                 if response.status_code != httpx.codes.OK:
                     _check(self.name, response.status_code, await response.aread())
                 yield response.aiter_bytes()
         except httpx.HTTPError as error:
+            raise UnavailableError(f"{self.name}: {type(error).__name__}") from error
+
+    async def _send(self, body: Mapping[str, Any], stream: bool) -> httpx.Response:
+        """The whole response, or its beginning, in the model's time."""
+        seconds = self.config.seconds
+        request = self._client.build_request(
+            "POST", self._url, json=body, headers=self._headers, timeout=seconds
+        )
+        try:
+            # The client's own limit is of each piece, and pieces can be many.
+            async with within(seconds):
+                return await self._client.send(request, stream=stream)
+        except (httpx.HTTPError, TimeoutError) as error:
             raise UnavailableError(f"{self.name}: {type(error).__name__}") from error
 
 

@@ -1,5 +1,6 @@
 import asyncio
-import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
@@ -7,32 +8,46 @@ import pytest
 from bentos.router.deployment import Deployment, UpstreamConfig
 from bentos.router.upstream import UnavailableError, Upstream
 
-
-async def _drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """An answer without end, of which a byte comes often enough for any limit of a read."""
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    while not writer.is_closing():
-        writer.write(b" ")
-        await asyncio.sleep(0.02)
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b" "
+HEADERS = b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"
 
 
-def test_a_model_that_answers_byte_by_byte_is_given_up_in_time() -> None:
+@asynccontextmanager
+async def _slow(first: bytes, then: bytes) -> AsyncIterator[Upstream]:
+    """A model that never ends, though a piece comes often enough for any limit of a read."""
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(first)
+        while not writer.is_closing():
+            writer.write(then)
+            await asyncio.sleep(0.02)
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    config = UpstreamConfig(
+        base_url=f"http://127.0.0.1:{port}/v1", model="m", price_per_1000_requests=0, seconds=0.3
+    )
+    async with server, httpx.AsyncClient(trust_env=False) as client:
+        yield Upstream("slow", config, client)
+
+
+def test_an_answer_that_comes_byte_by_byte_is_given_up_in_time() -> None:
     async def ask() -> None:
-        server = await asyncio.start_server(_drip, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        config = UpstreamConfig(
-            base_url=f"http://127.0.0.1:{port}/v1",
-            model="slow",
-            price_per_1000_requests=0,
-            seconds=0.3,
-        )
-        async with server, httpx.AsyncClient(trust_env=False) as client:
+        async with _slow(*ANSWER) as upstream:
             with pytest.raises(UnavailableError, match="slow: TimeoutError"):
-                await Upstream("slow", config, client).ask({"messages": []})
+                await upstream.ask({"messages": []})
 
-    started = time.monotonic()
     asyncio.run(asyncio.wait_for(ask(), 30))
-    assert time.monotonic() - started >= 0.3
+
+
+def test_a_stream_that_does_not_begin_is_given_up_in_time() -> None:
+    async def ask() -> None:
+        async with _slow(*HEADERS) as upstream:
+            with pytest.raises(UnavailableError, match="slow: TimeoutError"):
+                async with upstream.stream({"messages": []}):
+                    pass
+
+    asyncio.run(asyncio.wait_for(ask(), 30))
 
 
 def test_a_router_waits_for_all_its_models_in_turn() -> None:
