@@ -128,7 +128,7 @@ def main(arguments: list[str]) -> None:
         return
     task = read_params("task", Task)
     needed = [paths.TRAIN, paths.VALIDATION, paths.candidate(BASE)]
-    result["training"] = {}
+    result |= {"batch": asked.batch, "training": {}}
     with beside_the_checkout(needed, "fetch@weights prepare"):
         for name, found in trainings(asked.steps, asked.batch, task, result["peak"]):
             print(f"{name}: {json.dumps(found)}", flush=True)
