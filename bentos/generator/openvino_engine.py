@@ -13,6 +13,7 @@ import json
 import logging
 import random
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -55,6 +56,8 @@ LOOP_TURNS = 8
 
 TURN_SECONDS = 0.5
 """Within which a loop must pass, or the next step waits for it no longer."""
+POLL_SECONDS = 0.005
+"""How often it is asked whether the loop still runs: a waiting thread is not told."""
 
 _log = logging.getLogger(__name__)
 
@@ -277,7 +280,7 @@ class OpenVINOEngine:
                     loop.call_soon_threadsafe(passed.set)
                 except RuntimeError:  # closed, which Job.tell finds out
                     break
-                if not passed.wait(TURN_SECONDS):
+                if not _happens(passed, loop):
                     break
 
     def _recover(self) -> None:
@@ -295,3 +298,12 @@ class OpenVINOEngine:
         for job in jobs:
             job.handle = None
             job.tell(error)
+
+
+def _happens(event: threading.Event, loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the loop sets the event, in time and while it runs."""
+    until = time.monotonic() + TURN_SECONDS
+    while not event.wait(POLL_SECONDS):
+        if not loop.is_running() or time.monotonic() > until:
+            return False
+    return True

@@ -277,6 +277,18 @@ def test_a_loop_has_turns_between_two_steps(
     assert min(later - sooner for sooner, later in pairwise(at_steps)) >= LOOP_TURNS - 1
 
 
+def test_a_loop_that_ended_holds_up_no_other(
+    converted: Path, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_engine, "TURN_SECONDS", 3600)
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    with closing(OpenVINOEngine(converted)) as engine, closing(first), closing(second):
+        # The engine's thread is still giving way to the first one when the second one asks.
+        for loop in (first, second):
+            answer = asyncio.wait_for(engine.complete(prompts[0], GREEDY), 60)
+            assert loop.run_until_complete(answer).completion_tokens > 0
+
+
 class Stepping:
     """A pipeline whose step is another."""
 
