@@ -3,11 +3,12 @@
     make install && .venv/bin/python -m benchmarks.curve
 
 releases the workload sentiment (real weights and data) in a clone of this checkout, with several
-students. The largest learns the teacher's stored logits of nearly all rows; it is the assistant of all others, which are cut from it and learn its answers and its hidden states. Each
-loses the vocabulary that the workload does not use, and is served in int8. The gate asks for a
-tenth of the teacher's price at a loss of at most two points, and tests one candidate on the locked
-rows; the curve is of the validation rows. Budget: an hour on 2 cores. Writes
-benchmarks/results/curve.json and curve.png.
+students. The largest learns the teacher's stored logits of nearly all rows; it is the assistant of
+all others, which are cut from it and learn its answers and its hidden states. Each loses the
+vocabulary that the workload does not use, and is served in int8. The gate asks for a tenth of the
+teacher's price at a loss of at most two points, and tests one candidate on the locked rows; the
+curve is of the validation rows. Budget: an hour on 2 cores. Writes benchmarks/results/curve.json
+and curve.png.
 """
 
 import json
