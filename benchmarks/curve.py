@@ -34,7 +34,7 @@ STEPS = {16: 1500, 8: 2000, 4: 500, 2: 300}
 gate asks for lies near eight blocks: most of the hour goes there, and to whom they learn from."""
 
 LABELLED = 6000
-"""Rows that the teacher answers, nearly all: an assistant that saw them is better than it."""
+"""Rows that the teacher answers: nearly all, more than the demo's student sees."""
 
 PICKED_BY = {"validation_rows": 400}
 """Rows that choose among checkpoints; by fewer it is mostly luck."""
