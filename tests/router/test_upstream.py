@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -37,7 +38,9 @@ def test_an_answer_that_comes_byte_by_byte_is_given_up_in_time() -> None:
             with pytest.raises(UnavailableError, match="slow: TimeoutError"):
                 await upstream.ask({"messages": []})
 
+    started = time.monotonic()
     asyncio.run(asyncio.wait_for(ask(), 30))
+    assert time.monotonic() - started >= 0.3
 
 
 def test_a_stream_that_does_not_begin_is_given_up_in_time() -> None:
@@ -47,7 +50,9 @@ def test_a_stream_that_does_not_begin_is_given_up_in_time() -> None:
                 async with upstream.stream({"messages": []}):
                     pass
 
+    started = time.monotonic()
     asyncio.run(asyncio.wait_for(ask(), 30))
+    assert time.monotonic() - started >= 0.3
 
 
 def test_a_router_waits_for_all_its_models_in_turn() -> None:
