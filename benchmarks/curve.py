@@ -36,10 +36,10 @@ gate asks for lies near eight blocks: most of the hour goes there, and to whom t
 LABELLED = 6000
 """Rows that the teacher answers: nearly all, more than the demo's student sees."""
 
-PICKED_BY = {"validation_rows": 400}
-"""Rows that choose among checkpoints; by fewer it is mostly luck."""
-
 ASSISTANT, *_ = STEPS
+AS_ASSISTANT = {"validation_rows": 400, "kl_weight": 0.5}
+"""What the assistant is told beside the workload's own: fewer rows choose a checkpoint by luck."""
+
 FROM_ASSISTANT = {
     "method": "online",
     "teacher": f"distill/small{ASSISTANT}",
@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> None:
 
 def workload(content: Mapping[str, Any]) -> dict[str, Any]:
     """The workload file of sentiment with several students in place of its one."""
-    assistant = content["distill"]["small"] | PICKED_BY | {"kl_weight": 0.5}
+    assistant = content["distill"]["small"] | AS_ASSISTANT
     spared = ("labels", "chat_template")
     student = {k: v for k, v in assistant.items() if k not in spared} | FROM_ASSISTANT
     made: dict[str, Any] = {"prune": {}, "distill": {}, "quantize": {}}
