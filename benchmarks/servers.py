@@ -8,14 +8,16 @@ summarization, each with as many tokens to answer as its reference has; drawn fr
 grammar counts, and none is sent twice while there are others: some servers remember prompts. Each
 server takes them by streaming /v1/completions from 1, 8, 32 and 64 clients, each of which sends its
 next request when the last one is answered, for so many seconds a mix and number. What was left out,
-or did not start, is told with the reason. The engine alone, asked the same 32 at once without HTTP,
-tells what BentoML adds; so do CTranslate2 and ONNX Runtime GenAI, in batches as large as there are
-clients (benchmarks/libraries.py). Writes benchmarks/results/servers.json.
-Budget for 10 seconds: fifty minutes on 2 cores, twenty of them for vLLM.
+or did not start, is told with the reason. What BentoML adds is told by the engine alone, asked the
+same by 32 at once without HTTP, in turns with the Bento. CTranslate2 and ONNX Runtime GenAI have no
+server: they take batches as large as there are clients (benchmarks/libraries.py). Writes
+benchmarks/results/servers.json.
+Budget for 10 seconds: an hour on 2 cores, twenty minutes of it for vLLM.
 """
 
 import argparse
 import asyncio
+import functools
 import itertools
 import json
 import os
@@ -23,10 +25,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import httpx
 import numpy as np
@@ -38,7 +40,7 @@ from benchmarks.release import RESULTS
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import load_engine
 from bentos.generator.prompt import Renderer
-from tasks import evaluation_report, paths, records, service, stage
+from tasks import evaluation_report, intervals, paths, records, service, stage
 from tasks.config import Task
 from tasks.errors import ModelError
 from tasks.params import load_yaml
@@ -49,6 +51,9 @@ MIXES = ("sentiment", "translation", "summarization")
 CLIENTS = (1, 8, 32, 64)
 SIDE_BY_SIDE: Final = 32
 """Clients with whom the bare engine is compared."""
+
+TURNS = 5
+"""How often the Bento and the bare engine are asked: a machine that slows down slows both."""
 
 OURS, TRANSFORMERS = "stillhouse int8", "transformers serve"
 SECONDS_TO_START = 300.0
@@ -90,6 +95,9 @@ class Reply(NamedTuple):
     text: str
     first: float
     whole: float
+
+
+Answer = TypeVar("Answer")
 
 
 class Server(NamedTuple):
@@ -137,9 +145,7 @@ def compare(
         "weights": BASE,
         "seconds_each": seconds,
         "servers": found,
-        "engine_alone": {
-            mix: asyncio.run(_engine_alone(root, asks, seconds)) for mix, asks in mixes.items()
-        },
+        "engine_alone": _in_turns(root, mixes, seconds),
         "times_transformers": _ratios(found),
     }
 
@@ -230,32 +236,32 @@ def _answers(process: "subprocess.Popen[bytes]", port: int, model: str) -> bool:
 async def _measured(
     server: Server, mixes: Mapping[str, Sequence[Ask]], seconds: float, renderer: Renderer
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found, ask = dict[str, Any](), functools.partial(_stream, server)
     for mix, asks in mixes.items():
         every = itertools.cycle(asks)
-        await _load(server, every, max(CLIENTS), WARM_SECONDS)
+        await _load(ask, every, max(CLIENTS), WARM_SECONDS)
         found[mix] = {
-            str(clients): _told(*await _load(server, every, clients, seconds), renderer)
+            str(clients): _told(*await _load(ask, every, clients, seconds), renderer)
             for clients in CLIENTS
         }
     return found
 
 
 async def _load(
-    server: Server, every: Iterator[Ask], clients: int, seconds: float
-) -> tuple[list[Reply], float]:
+    ask: Callable[[Ask], Awaitable[Answer]], every: Iterator[Ask], clients: int, seconds: float
+) -> tuple[list[Answer], float]:
     """All answers, and seconds to the last; none is begun after `seconds`."""
-    replies = list[Reply]()
+    answers = list[Answer]()
     started = time.perf_counter()
 
     async def client() -> None:
         while time.perf_counter() < started + seconds:
-            replies.append(await _stream(server, next(every)))
+            answers.append(await ask(next(every)))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(clients):
             group.create_task(client())
-    return replies, time.perf_counter() - started
+    return answers, time.perf_counter() - started
 
 
 async def _stream(server: Server, ask: Ask) -> Reply:
@@ -291,33 +297,48 @@ def _told(replies: Sequence[Reply], seconds: float, renderer: Renderer) -> dict[
     }
 
 
-async def _engine_alone(root: Path, asks: Sequence[Ask], seconds: float) -> dict[str, float]:
-    """Requests/s of as many at once as SIDE_BY_SIDE, without a server."""
+def _in_turns(
+    root: Path, mixes: Mapping[str, Sequence[Ask]], seconds: float
+) -> dict[str, dict[str, Any]]:
+    """What BentoML adds: requests/s of the Bento and of its engine alone, from as many clients."""
     folder = root / paths.candidate("quantize/int8")
     renderer, engine = Renderer.from_folder(folder), load_engine("openvino", folder, schemas=True)
-    every, answered = itertools.cycle(asks), 0
 
-    async def client(until: float) -> None:
-        nonlocal answered
-        while time.perf_counter() < until:
-            ask = next(every)
-            decoding = Decoding(max_new_tokens=ask.tokens)
-            async for _ in engine.stream(renderer.encode(ask.prompt), decoding):
-                pass
-            answered += 1
-
-    async def run(length: float) -> float:
-        started = time.perf_counter()
-        await asyncio.gather(*(client(started + length) for _ in range(SIDE_BY_SIDE)))
-        return time.perf_counter() - started
+    async def answer(ask: Ask) -> None:
+        decoding = Decoding(max_new_tokens=ask.tokens)
+        async for _ in engine.stream(renderer.encode(ask.prompt), decoding):
+            pass
 
     try:
-        await run(WARM_SECONDS)
-        answered = 0
-        took = await run(seconds)
+        with _bento(root) as server:
+            return {
+                mix: asyncio.run(_turns(server, answer, itertools.cycle(asks), seconds))
+                for mix, asks in mixes.items()
+            }
     finally:
         engine.close()
-    return {"clients": SIDE_BY_SIDE, "requests_per_second": round(answered / took, 2)}
+
+
+async def _turns(
+    server: Server, answer: Callable[[Ask], Awaitable[None]], every: Iterator[Ask], seconds: float
+) -> dict[str, Any]:
+    ask_bento: Callable[[Ask], Awaitable[Reply]] = functools.partial(_stream, server)
+    rates = dict[str, list[float]](bento=[], engine=[])
+    for ask in (ask_bento, answer):
+        await _load(ask, every, SIDE_BY_SIDE, WARM_SECONDS)
+    for _ in range(TURNS):
+        for name, ask in (("bento", ask_bento), ("engine", answer)):
+            replies, took = await _load(ask, every, SIDE_BY_SIDE, seconds)
+            rates[name].append(len(replies) / took)
+    shares = [alone / served for alone, served in zip(rates["engine"], rates["bento"], strict=True)]
+    return {
+        "clients": SIDE_BY_SIDE,
+        "turns": TURNS,
+        "requests_per_second": {
+            name: intervals.mean(each)._asdict() for name, each in rates.items()
+        },
+        "engine_over_bento": intervals.mean(shares)._asdict(),
+    }
 
 
 def _library(
