@@ -32,6 +32,7 @@ from bentos.generator.prompt import Message, Renderer, messages_for
 from bentos.generator.serving import Serving
 from bentos.web import errors, openapi
 from bentos.web.access import Access
+from bentos.web.connection import while_connected
 from bentos.web.door import Door
 from bentos.web.errors import ApiError
 from bentos.web.meter import Meter
@@ -192,7 +193,7 @@ class _Api:
         )
         try:
             async with within(self._serving.limits.answer_seconds):
-                answers = await _while_connected(request, _together(calls))
+                answers = await while_connected(request, _together(calls))
         except TimeoutError:
             raise self._too_slow() from None
         for prompt, one in zip(prompts, answers or (), strict=False):
@@ -286,7 +287,7 @@ class _Api:
         until = time.monotonic() + self._serving.limits.answer_seconds
         chunks = self._engine.stream(prompt.tokens, decoding)
         # The first piece is awaited here, so that a refused prompt is a proper error response.
-        first = await _while_connected(request, self._in_time(anext(chunks), until))
+        first = await while_connected(request, self._in_time(anext(chunks), until))
         if first is None:
             return Response(status_code=CLIENT_GONE)
         lines = self._lines(form, _chained(first, chunks), until, prompt, decoding, options)
@@ -388,23 +389,6 @@ async def _prompt_too_long(_: Request, error: Exception) -> Response:
 
 async def _engine_failed(_: Request, error: Exception) -> Response:
     return errors.response(ApiError(500, str(error)))
-
-
-async def _while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result | None:
-    """The result, or None when the client went away, which cancels the work."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
-    finally:
-        for one in (task, gone):
-            one.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _together(calls: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
