@@ -252,6 +252,57 @@ def test_bad_request_names_the_field_in_openai_form(
     assert error["message"]
 
 
+HUGE = "1" + "0" * 400
+NO_NUMBERS = (HUGE, f"-{HUGE}", "NaN", "Infinity", "-Infinity", "1e400", "-1", "true", '"1"')
+ODD = {
+    **dict.fromkeys(("max_tokens", "max_completion_tokens", "n"), ("0", "1.5", "1.0", str(2**31))),
+    "seed": ("1.5", str(2**63)),
+    "temperature": ("2.1",),
+    "top_p": ("0", "1.1"),
+    "presence_penalty": ("0.5",),
+    "stop": (json.dumps(["a"] * 17), json.dumps(["a"] * 5000), "[1]", json.dumps("a" * 1025)),
+}
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+@pytest.mark.parametrize("option", ODD)
+def test_absurd_values_are_refused_in_openai_form(
+    client: TestClient, script: Script, path: str, option: str
+) -> None:
+    if (path, option) == ("/v1/completions", "max_completion_tokens"):
+        option = "max_tokens"
+    asked = json.dumps(user())[:-1] if "chat" in path else '{"prompt": "x"'
+
+    for value in (*ODD[option], *(NO_NUMBERS if option != "stop" else ())):
+        body = f'{asked}, "{option}": {value}}}'
+        response = client.post(path, content=body, headers={"Content-Type": "application/json"})
+
+        error = response.json()["error"]
+        assert (response.status_code, error["type"]) == (400, "invalid_request_error"), value
+        assert error["param"].split(".")[0] == option
+    assert script.asked == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", r'{"messages": [{"role": "user", "content": "\ud800"}]}'),
+        ("/v1/chat/completions", r'{"messages": [], "\ud800": 1}'),
+        ("/v1/completions", r'{"prompt": "\ud800"}'),
+        ("/v1/completions", f'{{"prompt": [{HUGE}]}}'),
+        ("/v1/completions", f'{{"prompt": "x", "seed": {HUGE * 20}}}'),
+        ("/predict", r'{"text": "\ud800"}'),
+    ],
+)
+def test_what_json_can_spell_and_nobody_can_read_is_refused_in_openai_form(
+    client: TestClient, path: str, body: str
+) -> None:
+    response = client.post(path, content=body, headers={"Content-Type": "application/json"})
+
+    told = response.status_code, response.json()["error"]["type"]
+    assert told == (400, "invalid_request_error")
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("error", "status", "code"),
