@@ -5,10 +5,12 @@ import json
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
 
+from bentos.generator import api
 from bentos.generator.api import create_app
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import Chunk, Completion, EngineError, PromptTooLongError, Scored
@@ -375,6 +377,48 @@ def test_an_answer_that_takes_too_long_is_given_up(
     response = client.post("/v1/chat/completions", json={**user(), "stream": stream})
 
     assert (response.status_code, response.json()["error"]["code"]) == (504, "timeout")
+
+
+@pytest.mark.parametrize(
+    "serving", [SERVING.model_copy(update={"limits": Limits(answer_tokens=5)})], ids=["five"]
+)
+@pytest.mark.parametrize(("asked", "longest"), [({}, 16), ({"max_tokens": 3}, 3)])
+def test_nobody_gets_a_longer_answer_than_the_limit_or_the_workloads(
+    client: TestClient, script: Script, asked: dict[str, object], longest: int
+) -> None:
+    for more in (asked, {"max_completion_tokens": 6}):
+        client.post("/v1/chat/completions", json={**user(), **more})
+    client.post("/v1/completions", json={"prompt": "x", "max_tokens": 2**31 - 1})
+
+    assert [decoding.max_new_tokens for _, decoding in script.asked] == [longest, 5, 5]
+
+
+@pytest.mark.parametrize(
+    "serving", [SERVING.model_copy(update={"limits": Limits(concurrent_requests=2)})], ids=["two"]
+)
+def test_who_asks_for_more_answers_than_there_is_room_for_is_told_to_come_again(
+    client: TestClient, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "MAX_ANSWERS", 3)
+    script.seconds = 0.2
+
+    async def crowd() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(client.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as made:
+
+            def ask() -> asyncio.Task[httpx.Response]:
+                body = {**user(), "n": 2}
+                return asyncio.create_task(made.post("/v1/chat/completions", json=body))
+
+            early = ask()
+            while len(script.asked) < 2:
+                await asyncio.sleep(0.001)
+            return [await ask(), await early, await ask()]
+
+    late, early, again = asyncio.run(crowd())
+
+    assert [one.status_code for one in (late, early, again)] == [429, 200, 200]
+    assert (late.json()["error"]["code"], late.headers["retry-after"]) == ("overloaded", "1")
 
 
 def test_metrics_tell_requests_tokens_and_what_was_saved(client: TestClient) -> None:
