@@ -291,7 +291,6 @@ def test_absurd_values_are_refused_in_openai_form(
         ("/v1/chat/completions", r'{"messages": [{"role": "user", "content": "\ud800"}]}'),
         ("/v1/chat/completions", r'{"messages": [], "\ud800": 1}'),
         ("/v1/completions", r'{"prompt": "\ud800"}'),
-        ("/v1/completions", f'{{"prompt": [{HUGE}]}}'),
         ("/v1/completions", f'{{"prompt": "x", "seed": {HUGE * 20}}}'),
         ("/predict", r'{"text": "\ud800"}'),
     ],
