@@ -29,7 +29,7 @@ SCALARS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.none(),
 )
-WHOLE_ANSWERS = 20
+WHOLE_ANSWERS = 30
 """At least, of the 60: others may be cut off, and say nothing of what the engine follows."""
 
 TYPES = ("string", "number", "integer", "boolean", "null")
