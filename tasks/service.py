@@ -217,6 +217,8 @@ def free_port() -> int:
 async def _ask(stream: Stream, record: Record, confidence: bool) -> Completion:
     reader, writer = stream
     asked: dict[str, object] = {"messages": record.messages}
+    if record.tools:
+        asked["tools"] = record.tools  # it refuses them: better than to be asked something else
     if confidence:
         asked["logprobs"] = True
     body = json.dumps(asked).encode()

@@ -358,7 +358,7 @@ def _contradictions(workload: Workload, file: str) -> list[Problem]:
         found.append(Problem(file, "gate.champion", str(workload.gate.champion), remedy))
     found += _metrics(workload, file)
     found += _engines(workload, file)
-    found += [*_routers(workload, file), *_feedback(workload, file)]
+    found += [*_routers(workload, file), *_feedback(workload, file), *_tools(workload, file)]
     named_all = [*workload.baseline, *workload.remote, *workload.evaluate.candidates]
     twice = sorted({name for name in named_all if named_all.count(name) > 1})
     if twice:
@@ -426,6 +426,16 @@ def _feedback(workload: Workload, file: str) -> Iterator[Problem]:
     if workload.package.feedback.content and pii is not None and pii.action != "keep":
         remedy = f"personal data are to be gone (prepare.pii.action: {pii.action}); set false"
         yield Problem(file, "package.feedback.content", "True", remedy)
+
+
+def _tools(workload: Workload, file: str) -> Iterator[Problem]:
+    """Prompts that the packaged service cannot be asked: it refuses tools, whose calls it lacks."""
+    if workload.prepare.tools is not None:
+        remedy = (
+            "a packaged service takes no tools, so what learned to read them could not be served; "
+            "leave it out, or write what they do into the system message"
+        )
+        yield Problem(file, "prepare.tools", workload.prepare.tools, remedy)
 
 
 def _routers(workload: Workload, file: str) -> Iterator[Problem]:

@@ -405,6 +405,15 @@ def test_general_conversations_are_found_beside_the_users_data_and_told_by_their
     assert replay.sha256 == hashlib.sha256(b"{}").hexdigest()
 
 
+def test_tools_that_no_packaged_service_takes_are_refused_before_any_work() -> None:
+    talks = {"fields": {}, "messages": "chat", "tools": "tools", "reference": {}}
+    task = {"kind": "chat", "labels": [], "input_fields": [], "prompt": None}
+    asked: dict[str, object] = {f"prepare.{key}": value for key, value in talks.items()}
+    asked |= {f"task.{key}": value for key, value in task.items()}
+    with pytest.raises(ConfigError, match=r"prepare\.tools = tools: a packaged service takes no"):
+        resolve("sentiment", "quick", asked, ROOT)
+
+
 def test_requests_are_not_kept_where_personal_data_are_to_be_gone() -> None:
     asked = {"prepare.pii": {"action": "mask"}, "package.feedback": {"content": True}}
     with pytest.raises(ConfigError, match=r"package\.feedback\.content.*personal data"):

@@ -7,8 +7,16 @@ app.state.engine = load_engine(serving.engine, folder)
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Iterable, Sequence
-from contextlib import aclosing
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import aclosing, contextmanager
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 from fastapi import FastAPI, Request
@@ -32,7 +40,8 @@ from bentos.generator.prompt import Message, Renderer, messages_for
 from bentos.generator.serving import Serving
 from bentos.web import errors, openapi
 from bentos.web.access import Access
-from bentos.web.door import Door
+from bentos.web.connection import while_connected
+from bentos.web.door import RETRY_SECONDS, Door
 from bentos.web.errors import ApiError
 from bentos.web.meter import Meter
 from bentos.web.timer import within
@@ -42,6 +51,8 @@ CHARACTERS_PER_TOKEN: Final = 32
 CLIENT_GONE: Final = 499
 MAX_BATCH: Final = 256
 """Most answers to one request over HTTP."""
+MAX_ANSWERS: Final = 16 * MAX_BATCH
+"""Most that one process computes at once; each waiting one takes memory."""
 MAX_SEED: Final = 2**63
 SCOPE: Final = "generate"
 """What a key must open."""
@@ -105,6 +116,7 @@ class _Api:
         self._feedback = feedback
         self._started = int(time.time())
         self._meter = meter
+        self._under_way = 0
 
     @property
     def _engine(self) -> Engine:
@@ -191,14 +203,31 @@ class _Api:
             for number, prompt in enumerate(prompts)
         )
         try:
-            async with within(self._serving.limits.answer_seconds):
-                answers = await _while_connected(request, _together(calls))
+            with self._room(len(prompts)):
+                async with within(self._serving.limits.answer_seconds):
+                    answers = await while_connected(request, _together(calls))
         except TimeoutError:
             raise self._too_slow() from None
         for prompt, one in zip(prompts, answers or (), strict=False):
             self._meter.tokens(one.prompt_tokens, one.completion_tokens)
             self._answered(prompt, one, decoding)
         return answers
+
+    @contextmanager
+    def _room(self, answers: int) -> Iterator[None]:
+        """Count answers while they are computed: the Door counts requests, of up to MAX_BATCH."""
+        if self._under_way + answers > max(MAX_ANSWERS, self._serving.limits.concurrent_requests):
+            raise ApiError(
+                429,
+                f"{self._under_way} answers are being computed; come again in a moment",
+                code="overloaded",
+                headers={"Retry-After": str(RETRY_SECONDS)},
+            )
+        self._under_way += answers
+        try:
+            yield
+        finally:
+            self._under_way -= answers
 
     def _card(self) -> dict[str, object]:
         return {
@@ -255,7 +284,9 @@ class _Api:
         logprobs: bool = False,
     ) -> Decoding:
         default = self._serving.decoding
-        longest = max_tokens or default.max_new_tokens
+        longest = default.max_new_tokens
+        if max_tokens is not None:
+            longest = min(max_tokens, self._serving.limits.answer_tokens)
         temperature = default.temperature if body.temperature is None else body.temperature
         plain = not (temperature or choices or json_schema or logprobs)
         try:
@@ -286,7 +317,7 @@ class _Api:
         until = time.monotonic() + self._serving.limits.answer_seconds
         chunks = self._engine.stream(prompt.tokens, decoding)
         # The first piece is awaited here, so that a refused prompt is a proper error response.
-        first = await _while_connected(request, self._in_time(anext(chunks), until))
+        first = await while_connected(request, self._in_time(anext(chunks), until))
         if first is None:
             return Response(status_code=CLIENT_GONE)
         lines = self._lines(form, _chained(first, chunks), until, prompt, decoding, options)
@@ -388,23 +419,6 @@ async def _prompt_too_long(_: Request, error: Exception) -> Response:
 
 async def _engine_failed(_: Request, error: Exception) -> Response:
     return errors.response(ApiError(500, str(error)))
-
-
-async def _while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result | None:
-    """The result, or None when the client went away, which cancels the work."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
-    finally:
-        for one in (task, gone):
-            one.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _together(calls: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+MAX_STOPS: Final = 16
 LEAST: Final = 1e-3
 """Of temperature and top-p; less draws the same token, and may be zero to an engine."""
 
@@ -42,7 +43,7 @@ class Decoding(BaseModel):
         default=None, ge=0, lt=2**63, description="Makes sampling repeatable; random without."
     )
     stop: tuple[Text, ...] = Field(
-        default=(), max_length=16, description="Texts that end the answer, left out of it."
+        default=(), max_length=MAX_STOPS, description="Texts that end the answer, left out of it."
     )
     choices: tuple[Text, ...] | None = Field(
         default=None, min_length=1, description="The only answers there are."

@@ -8,13 +8,16 @@ error naming the field, never silently dropped.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from bentos.generator.decoding import MAX_STOPS
 from bentos.generator.prompt import Message
 from bentos.generator.schemas import ANY_OBJECT, Schema
 
 Zero = Annotated[float, Field(ge=0, le=0)]
 Empty = Annotated[dict[str, object], Field(max_length=0)]
+Tokens = Annotated[int, Field(ge=1, lt=2**31)]
+"""Of an answer at most; a context that holds fewer cuts it off, but no model has so many."""
 
 
 class _Body(BaseModel):
@@ -78,7 +81,7 @@ class _Options(_Body):
     top_p: float | None = Field(default=None, gt=0, le=1)
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     stop: str | list[str] | None = Field(default=None, max_length=1024)
-    max_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: Tokens | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: int | None = Field(default=None, ge=1, le=16)
@@ -87,6 +90,13 @@ class _Options(_Body):
     logit_bias: Empty | None = None
     user: str | None = Field(default=None, description="Ignored.")
     metadata: dict[str, str] | None = Field(default=None, description="Ignored.")
+
+    @field_validator("stop")
+    @classmethod
+    def _few_stops(cls, stop: str | list[str] | None) -> str | list[str] | None:
+        if isinstance(stop, list) and len(stop) > MAX_STOPS:
+            raise ValueError(f"at most {MAX_STOPS} texts")
+        return stop
 
     def stops(self) -> tuple[str, ...]:
         """The stop texts."""
@@ -98,7 +108,7 @@ class ChatRequest(_Options):
     """Body of /v1/chat/completions."""
 
     messages: list[ChatMessage] = Field(min_length=1)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: Tokens | None = None
     response_format: ResponseFormat | None = Field(
         default=None, description="Set to text to lift the workload's constraint to its choices."
     )

@@ -30,7 +30,7 @@ from bentos.generator import model_folder, openvino_tokens
 from bentos.generator.answer import Answer
 from bentos.generator.choices import ChoiceTree
 from bentos.generator.decoding import Decoding
-from bentos.generator.engine import Chunk, Completion, EngineError
+from bentos.generator.engine import Chunk, Completion, EngineError, EngineGoneError
 from bentos.generator.job import Job
 from bentos.generator.prompt import Renderer
 
@@ -58,6 +58,8 @@ TURN_SECONDS = 0.5
 """Within which a loop must pass, or the next step waits for it no longer."""
 POLL_SECONDS = 0.005
 """How often it is asked whether the loop still runs: a waiting thread is not told."""
+
+GONE = "the engine failed and could not be loaded again; come again in a minute"
 
 _log = logging.getLogger(__name__)
 
@@ -109,7 +111,7 @@ class OpenVINOEngine:
         self._changed = threading.Condition()
         self._waiting: deque[_Job] = deque()
         self._running: list[_Job] = []
-        self._closed = False
+        self._closed = self._gone = False
         self._count = 0
         self._thread = threading.Thread(target=self._work, name="openvino-engine", daemon=True)
         self._thread.start()
@@ -157,6 +159,8 @@ class OpenVINOEngine:
         with self._changed:
             if self._closed:
                 raise EngineError("the engine is closed")
+            if self._gone:
+                raise EngineGoneError(GONE)
             self._waiting.append(job)
             self._changed.notify()
         return job
@@ -175,15 +179,22 @@ class OpenVINOEngine:
 
     def _work(self) -> None:
         while self._admit():
-            try:
-                self._pipeline.step()
-                for job in self._running:
-                    self._advance(job)
-                self._give_way()
-                self._running = [job for job in self._running if job.handle is not None]
-            except Exception:
-                self._recover()
+            if not (self._step() or self._recover()):
+                return
         self._fail_all(EngineError("the engine was closed"))
+
+    def _step(self) -> bool:
+        """Compute some tokens of all requests together; whether that went well."""
+        try:
+            self._pipeline.step()
+            for job in self._running:
+                self._advance(job)
+            self._give_way()
+            self._running = [job for job in self._running if job.handle is not None]
+        except Exception:
+            _log.exception("a step of the engine failed; loading the model again")
+            return False
+        return True
 
     def _admit(self) -> bool:
         """Wait for work and add it; False when closed."""
@@ -283,17 +294,25 @@ class OpenVINOEngine:
                 if not _happens(passed, loop):
                     break
 
-    def _recover(self) -> None:
-        """A step failed: its requests fail, and a new pipeline serves those that come."""
-        _log.exception("a step of the engine failed; loading the model again")
+    def _recover(self) -> bool:
+        """A step failed: its requests fail, and a new pipeline, if any, serves those that come."""
         self._fail_all(EngineError("the engine failed; it is being loaded again"))
-        self._pipeline = self._load()
+        del self._pipeline  # first of all: memory may not hold two
+        try:
+            self._pipeline = self._load()
+        except Exception:
+            _log.exception("the model could not be loaded again")
+            self._gone = True
+            self._fail_all(EngineGoneError(GONE))
+            return False
+        return True
 
     def _fail_all(self, error: EngineError) -> None:
         with self._changed:
-            jobs = self._running + list(self._waiting) * self._closed
+            over = self._closed or self._gone
+            jobs = self._running + list(self._waiting) * over
             self._running = []
-            if self._closed:
+            if over:
                 self._waiting.clear()
         for job in jobs:
             job.handle = None

@@ -140,8 +140,15 @@ class Renderer:
         return text
 
     def encode(self, prompt: str) -> list[int]:
-        """Token ids of a rendered prompt (length,), nothing added."""
-        ids: list[int] = self._tokenizer.encode(prompt, add_special_tokens=False).ids
+        """Token ids of a rendered prompt (length,), nothing added.
+
+        Raises:
+            ValueError: the prompt holds half a character, which JSON can spell.
+        """
+        try:
+            ids: list[int] = self._tokenizer.encode(prompt, add_special_tokens=False).ids
+        except TypeError:
+            raise ValueError("the prompt is no Unicode: it holds half a character") from None
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:

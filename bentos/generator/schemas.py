@@ -8,6 +8,7 @@ depth. Titles, descriptions and defaults constrain nothing and are left out.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal
@@ -23,6 +24,8 @@ from pydantic import (
 
 MAX_DEPTH: Final = 16
 MAX_CHARACTERS: Final = 16_384
+GREATEST: Final = 2**53
+"""Of whole numbers: a reader that takes them for floats (most do) still tells it from its next."""
 DEFINITIONS: Final = "#/$defs/"
 
 Type = Literal["string", "number", "integer", "boolean", "null", "object", "array"]
@@ -31,6 +34,7 @@ MISREAD: Final = re.compile(r"[\x80-\xff][0-9A-Fa-f]")
 
 
 def _is_read_as_written(text: str) -> str:
+    text.encode()  # half a character is an error of its own
     if found := MISREAD.search(text):
         raise ValueError(
             f"the engine cannot follow {found[0]!r}: another letter must stand between"
@@ -38,8 +42,16 @@ def _is_read_as_written(text: str) -> str:
     return text
 
 
+def _is_exact(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("JSON has no such number")
+    if isinstance(value, int) and abs(value) > GREATEST:
+        raise ValueError("readers of JSON are exact up to 2**53 only")
+    return value
+
+
 Text = Annotated[str, AfterValidator(_is_read_as_written)]
-Scalar = Text | bool | int | float | None
+Scalar = Annotated[Text | bool | int | float | None, AfterValidator(_is_exact)]
 Name = Annotated[
     str,
     StringConstraints(pattern=r'^[^\x00-\x1f"\\]{1,200}$'),

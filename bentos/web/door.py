@@ -16,7 +16,7 @@ from bentos.web import errors
 from bentos.web.access import VARIABLE, Access, is_loopback
 from bentos.web.errors import ApiError
 from bentos.web.limits import Limits
-from bentos.web.meter import Meter
+from bentos.web.meter import UNANSWERED, Meter
 from bentos.web.timer import within
 
 RETRY_SECONDS: Final = 1
@@ -63,7 +63,13 @@ class Door:
                     visit.status = str(message["status"])
                 await send(message)
 
-            await self._admit(scope, receive, told)
+            try:
+                await self._admit(scope, receive, told)
+            except Exception as error:
+                failed = errors.unexpected(error)
+                # Of an answer that has begun nothing can be said; the server breaks it off.
+                if visit.status == UNANSWERED:
+                    await failed(scope, receive, told)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

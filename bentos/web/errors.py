@@ -6,6 +6,7 @@ Whatever goes wrong is told in this form, and never with a stack trace.
 """
 
 import logging
+import traceback
 from collections.abc import Mapping
 from typing import Final
 
@@ -21,6 +22,9 @@ TYPES: Final[Mapping[int, str]] = {
     429: "rate_limit_error",
 }
 """Of an error by its status; other ones are the client's (4xx) or the server's (5xx)."""
+
+FRAMES: Final = 4
+"""Of an unexpected error, in the log: the innermost ones."""
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +81,11 @@ def response(error: ApiError) -> Response:
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Answer every error of the application in this form."""
+    """Answer every expected error of the application in this form.
+
+    Not Exception: Starlette handles that outside of all middleware, where no meter sees the answer,
+    and raises it again, so that the server logs its text. The Door catches it.
+    """
 
     async def known(_: Request, error: Exception) -> Response:
         match error:
@@ -88,15 +96,27 @@ def add_handlers(app: FastAPI) -> None:
             case HTTPException():
                 told = ApiError(error.status_code, str(error.detail), headers=error.headers)
                 return response(told)
-            case ValueError():
-                return response(ApiError(400, str(error)))
             case _:
-                # What it says may hold a piece of a request, so it goes into no log of ours.
-                _log.error("a request failed: %s", type(error).__name__)
-                return response(ApiError(500, "the service failed at this request"))
+                return response(ApiError(400, str(error)))
 
-    for kind in (ApiError, RequestValidationError, HTTPException, ValueError, Exception):
+    for kind in (ApiError, RequestValidationError, HTTPException, ValueError):
         app.add_exception_handler(kind, known)
+
+
+def unexpected(error: Exception) -> Response:
+    """Log what went wrong and where, and answer that something did.
+
+    What the error says may hold a piece of a request, so it goes into no log.
+    """
+    _log.error("a request failed: %s", _place(error))
+    return response(ApiError(500, "the service failed at this request"))
+
+
+def _place(error: BaseException) -> str:
+    frames = list(traceback.walk_tb(error.__traceback__))[-FRAMES:]
+    lines = (f"{frame.f_code.co_filename}:{line}" for frame, line in frames)
+    place = f"{type(error).__name__} at {' > '.join(lines) or 'an unknown place'}"
+    return f"{place}, because of {_place(error.__cause__)}" if error.__cause__ else place
 
 
 def _invalid(error: RequestValidationError) -> ApiError:

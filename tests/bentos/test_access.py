@@ -1,11 +1,10 @@
 """Keys: who is known, who is not any more, and what a file of them holds."""
 
+import hmac
 import json
 import stat
-import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -76,20 +75,27 @@ def test_a_file_that_breaks_later_opens_nothing_and_is_named_at_start(file: Path
     assert door.holder(bearer(key)) is None
 
 
-def test_a_wrong_key_takes_as_long_as_one_that_begins_alike(file: Path) -> None:
-    key = access.add(file, "team-a", ["generate"])
+def test_all_keys_are_compared_in_constant_time_also_after_the_right_one(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [access.add(file, f"team-{n}", ["generate"]) for n in range(3)]
+    kept = [access.sha256(key) for key in keys]
     door = Access(file)
+    compare, compared = hmac.compare_digest, list[tuple[str, str]]()
 
-    def seconds(given: str) -> float:
-        started = time.perf_counter()
-        for _ in range(200):
-            door.holder(bearer(given))
-        return time.perf_counter() - started
+    def spy(one: str, other: str) -> bool:
+        compared.append((one, other))
+        return compare(one, other)
 
-    alike, unlike = key[:-1] + "!", "!" * len(key)
-    pairs = [(seconds(alike), seconds(unlike)) for _ in range(15)]
-    ratio = statistics.median(one / other for one, other in pairs)
-    assert 0.8 < ratio < 1.25
+    monkeypatch.setattr(hmac, "compare_digest", spy)
+    for key in (keys[0], keys[2], keys[0][:-1] + "!"):
+        compared.clear()
+        assert (door.holder(bearer(key)) is not None) == (key in keys)
+        assert compared == [(access.sha256(key), each) for each in kept]
+
+    # Nothing else decides.
+    monkeypatch.setattr(hmac, "compare_digest", lambda one, other: False)
+    assert [door.holder(bearer(key)) for key in keys] == [None] * 3
 
 
 def test_the_command_adds_and_revokes(file: Path) -> None:

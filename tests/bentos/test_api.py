@@ -5,10 +5,12 @@ import json
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
 
+from bentos.generator import api
 from bentos.generator.api import create_app
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import Chunk, Completion, EngineError, PromptTooLongError, Scored
@@ -252,6 +254,56 @@ def test_bad_request_names_the_field_in_openai_form(
     assert error["message"]
 
 
+HUGE = "1" + "0" * 400
+NO_NUMBERS = (HUGE, f"-{HUGE}", "NaN", "Infinity", "-Infinity", "1e400", "-1", "true", '"1"')
+ODD = {
+    **dict.fromkeys(("max_tokens", "max_completion_tokens", "n"), ("0", "1.5", "1.0", str(2**31))),
+    "seed": ("1.5", str(2**63)),
+    "temperature": ("2.1",),
+    "top_p": ("0", "1.1"),
+    "presence_penalty": ("0.5",),
+    "stop": (json.dumps(["a"] * 17), json.dumps(["a"] * 5000), "[1]", json.dumps("a" * 1025)),
+}
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+@pytest.mark.parametrize("option", ODD)
+def test_absurd_values_are_refused_in_openai_form(
+    client: TestClient, script: Script, path: str, option: str
+) -> None:
+    if (path, option) == ("/v1/completions", "max_completion_tokens"):
+        option = "max_tokens"
+    asked = json.dumps(user())[:-1] if "chat" in path else '{"prompt": "x"'
+
+    for value in (*ODD[option], *(NO_NUMBERS if option != "stop" else ())):
+        body = f'{asked}, "{option}": {value}}}'
+        response = client.post(path, content=body, headers={"Content-Type": "application/json"})
+
+        error = response.json()["error"]
+        assert (response.status_code, error["type"]) == (400, "invalid_request_error"), value
+        assert error["param"].split(".")[0] == option
+    assert script.asked == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", r'{"messages": [{"role": "user", "content": "\ud800"}]}'),
+        ("/v1/chat/completions", r'{"messages": [], "\ud800": 1}'),
+        ("/v1/completions", r'{"prompt": "\ud800"}'),
+        ("/v1/completions", f'{{"prompt": "x", "seed": {HUGE * 20}}}'),
+        ("/predict", r'{"text": "\ud800"}'),
+    ],
+)
+def test_what_json_can_spell_and_nobody_can_read_is_refused_in_openai_form(
+    client: TestClient, path: str, body: str
+) -> None:
+    response = client.post(path, content=body, headers={"Content-Type": "application/json"})
+
+    told = response.status_code, response.json()["error"]["type"]
+    assert told == (400, "invalid_request_error")
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("error", "status", "code"),
@@ -324,6 +376,48 @@ def test_an_answer_that_takes_too_long_is_given_up(
     response = client.post("/v1/chat/completions", json={**user(), "stream": stream})
 
     assert (response.status_code, response.json()["error"]["code"]) == (504, "timeout")
+
+
+@pytest.mark.parametrize(
+    "serving", [SERVING.model_copy(update={"limits": Limits(answer_tokens=5)})], ids=["five"]
+)
+@pytest.mark.parametrize(("asked", "longest"), [({}, 16), ({"max_tokens": 3}, 3)])
+def test_nobody_gets_a_longer_answer_than_the_limit_or_the_workloads(
+    client: TestClient, script: Script, asked: dict[str, object], longest: int
+) -> None:
+    for more in (asked, {"max_completion_tokens": 6}):
+        client.post("/v1/chat/completions", json={**user(), **more})
+    client.post("/v1/completions", json={"prompt": "x", "max_tokens": 2**31 - 1})
+
+    assert [decoding.max_new_tokens for _, decoding in script.asked] == [longest, 5, 5]
+
+
+@pytest.mark.parametrize(
+    "serving", [SERVING.model_copy(update={"limits": Limits(concurrent_requests=2)})], ids=["two"]
+)
+def test_who_asks_for_more_answers_than_there_is_room_for_is_told_to_come_again(
+    client: TestClient, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "MAX_ANSWERS", 3)
+    script.seconds = 0.2
+
+    async def crowd() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(client.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as made:
+
+            def ask() -> asyncio.Task[httpx.Response]:
+                body = {**user(), "n": 2}
+                return asyncio.create_task(made.post("/v1/chat/completions", json=body))
+
+            early = ask()
+            while len(script.asked) < 2:
+                await asyncio.sleep(0.001)
+            return [await ask(), await early, await ask()]
+
+    late, early, again = asyncio.run(crowd())
+
+    assert [one.status_code for one in (late, early, again)] == [429, 200, 200]
+    assert (late.json()["error"]["code"], late.headers["retry-after"]) == ("overloaded", "1")
 
 
 def test_metrics_tell_requests_tokens_and_what_was_saved(client: TestClient) -> None:

@@ -1,6 +1,7 @@
 """What is let in: by key, by size, by time, and by how many are inside."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
 from prometheus_client import CollectorRegistry
 from starlette.types import Message
 
@@ -18,6 +20,7 @@ from bentos.web.limits import Limits
 from bentos.web.meter import Meter
 
 LIMITS = Limits(concurrent_requests=2, body_bytes=1000, body_seconds=0.2)
+SECRET = "a piece of somebody's request"
 
 
 class Inside:
@@ -28,14 +31,26 @@ class Inside:
         self.may_answer = asyncio.Event()
         self.entered = 0
         self.app = FastAPI()
-        meter = Meter("tiny", ["/echo"], self.registry)
+        meter = Meter("tiny", ["/echo", "/fail"], self.registry)
         self.app.add_middleware(Door, access=door, limits=LIMITS, scopes=["generate"], meter=meter)
         self.app.add_api_route("/echo", self.echo, methods=["POST"])
+        self.app.add_api_route("/fail", self.fail, methods=["POST"])
 
     async def echo(self) -> dict[str, str]:
         self.entered += 1
         await self.may_answer.wait()
         return {"said": "hello"}
+
+    async def fail(self, begun: bool = False) -> StreamingResponse:
+        """Meets something unexpected, at once or in the middle of an answer."""
+
+        async def pieces() -> AsyncIterator[str]:
+            yield "A "
+            raise RuntimeError(SECRET)
+
+        if begun:
+            return StreamingResponse(pieces())
+        raise RuntimeError(SECRET)
 
 
 @asynccontextmanager
@@ -124,10 +139,11 @@ def test_who_comes_when_it_is_full_is_told_to_come_again() -> None:
     assert gauge == 2
 
 
-def ended(messages: list[Message], wait: float) -> list[Message]:
+def exchange(
+    inside: Inside, messages: list[Message], wait: float, path: str, query: bytes = b""
+) -> list[Message]:
     """What is sent to a client who sends these messages, and then, after a while, nothing."""
     sent: list[Message] = []
-    inside = Inside(Access(None))
     inside.may_answer.set()
 
     async def receive() -> Message:
@@ -142,12 +158,19 @@ def ended(messages: list[Message], wait: float) -> list[Message]:
     scope = {
         "type": "http",
         "method": "POST",
-        "path": "/echo",
-        "query_string": b"",
+        "path": path,
+        "query_string": query,
         "headers": [],
         "server": ("127.0.0.1", 80),
     }
     asyncio.run(inside.app(scope, receive, send))
+    return sent
+
+
+def ended(messages: list[Message], wait: float) -> list[Message]:
+    """What is sent to a client whose request never comes whole."""
+    inside = Inside(Access(None))
+    sent = exchange(inside, messages, wait, "/echo")
     assert inside.entered == 0
     return sent
 
@@ -163,3 +186,24 @@ def test_a_sender_who_goes_away_is_forgotten(wait: float) -> None:
     begun: Message = {"type": "http.request", "body": b"{", "more_body": True}
 
     assert ended([begun], wait) == []
+
+
+@pytest.mark.parametrize(("query", "status"), [(b"", 500), (b"begun=true", 200)])
+def test_what_nobody_expected_is_counted_and_its_text_stands_in_no_log(
+    caplog: pytest.LogCaptureFixture, query: bytes, status: int
+) -> None:
+    inside = Inside(Access(None))
+
+    # An error that came out of the application would be logged by the server, text and all.
+    sent = exchange(inside, [{"type": "http.request", "body": b"{}"}], 60, "/fail", query)
+
+    told = {"model": "tiny", "route": "/fail", "status": str(status)}
+    assert inside.registry.get_sample_value("stillhouse_requests_total", told) == 1
+    assert [one["status"] for one in sent if "status" in one] == [status]
+    assert "RuntimeError at " in caplog.text
+    assert f"{Path(__file__).name}:" in caplog.text
+    assert SECRET not in f"{caplog.text}{sent}"
+    if status == 500:
+        assert json.loads(sent[1]["body"])["error"]["type"] == "server_error"
+    else:
+        assert sent[-1]["more_body"], "a broken answer must not look like a whole one"

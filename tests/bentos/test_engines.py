@@ -3,6 +3,8 @@
 import asyncio
 import json
 import shutil
+import time
+import weakref
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import closing
@@ -18,6 +20,7 @@ from bentos.generator.engine import (
     Completion,
     Engine,
     EngineError,
+    EngineGoneError,
     Kind,
     PromptTooLongError,
     load_engine,
@@ -336,6 +339,41 @@ def test_failed_step_fails_its_requests_and_no_others(
         assert len(answers(engine, prompts[:2], Decoding(max_new_tokens=2))) == 2
     finally:
         engine.close()
+
+
+def test_an_engine_that_cannot_be_loaded_again_says_so_to_who_waits_and_who_comes(
+    converted: Path, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[bool] = []
+
+    async def ask(engine: OpenVINOEngine) -> list[Completion | BaseException]:
+        under_way = asyncio.create_task(engine.complete(prompts[0], GREEDY))
+        while engine.requests_under_way == 0:
+            await asyncio.sleep(0.001)
+        waits = asyncio.create_task(engine.complete(prompts[1], GREEDY))
+        both = asyncio.gather(under_way, waits, return_exceptions=True)
+        return await asyncio.wait_for(both, 60)
+
+    with closing(OpenVINOEngine(converted)) as engine:
+
+        def failing() -> None:
+            while not engine._waiting:
+                time.sleep(0.001)
+            raise RuntimeError("out of memory")
+
+        def refused() -> object:
+            kept.append(old() is not None)
+            raise RuntimeError("still out of memory")
+
+        monkeypatch.setattr(engine, "_pipeline", Stepping(engine._pipeline, failing))
+        old = weakref.ref(engine._pipeline)
+        monkeypatch.setattr(engine, "_load", refused)
+        under_way, waits = asyncio.run(ask(engine))
+        with pytest.raises(EngineGoneError, match="could not be loaded"):
+            answers(engine, prompts[:1], GREEDY)
+
+    assert [type(one) for one in (under_way, waits)] == [EngineError, EngineGoneError]
+    assert kept == [False], "the old model was in memory beside the new one"
 
 
 def test_closed_engine_refuses_requests(converted: Path, prompts: list[list[int]]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,7 +25,7 @@ import pytest
 from benchmarks import hostile
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import load_engine
-from bentos.generator.prompt import PromptTemplate
+from bentos.generator.prompt import Message, PromptTemplate
 from bentos.generator.serving import Serving
 from bentos.web import access
 from tasks import paths, records
@@ -34,7 +35,7 @@ from tasks.package import bento, parity
 from tasks.package.config import PackageConfig
 from tasks.quantize import openvino_ir
 from tasks.quantize.config import QuantizeConfig
-from tasks.records import Prediction
+from tasks.records import Prediction, Record
 from tasks.scoring import Traffic, answer_all
 from tests.tiny import TASK, record, tiny_model
 
@@ -413,19 +414,24 @@ def test_spans_go_to_who_asks_for_them_without_content(served: Served, tmp_path:
     assert not any(b"secret" in body for body in bodies)
 
 
+def asked_rows(count: int) -> list[Record]:
+    """Validation rows below the working directory, with the system message of SERVING."""
+    system: Message = {"role": "system", "content": "Judge."}
+    rows = [
+        row.model_copy(update={"messages": [system, *row.messages]})
+        for row in map(record, range(count))
+    ]
+    paths.PREPARED.mkdir(parents=True)
+    records.write(paths.VALIDATION, rows)
+    return rows
+
+
 def test_a_bento_that_answers_otherwise_than_was_evaluated_is_not_shipped(
     served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     task = TASK.model_copy(update={"prompt": SERVING.prompt})
-    rows = [
-        row.model_copy(
-            update={"messages": [{"role": "system", "content": "Judge."}, *row.messages]}
-        )
-        for row in map(record, range(40))
-    ]
-    paths.PREPARED.mkdir(parents=True)
-    records.write(paths.VALIDATION, rows)
+    rows = asked_rows(40)
     with closing(load_engine("openvino", served.model)) as engine:
         told = answer_all(engine, served.model, rows, task, Traffic(8), "test").predictions
     evaluated = tmp_path / "evaluated"
@@ -437,14 +443,56 @@ def test_a_bento_that_answers_otherwise_than_was_evaluated_is_not_shipped(
         home = served.home
         return parity.check(served.built.tag, home, served.model, evaluated, task, config)
 
-    assert check(told, 1.0) == {"rows": 40, "agreement": 1.0, "differing": []}
+    whole = {"rows": 40, "identical_prompts": 40, "agreement": 1.0, "differing": []}
+    assert check(told, 1.0) == whole
     one = told[0].model_copy(update={"answer": "another one"})
     assert check([one, *told[1:]], 0.9)["differing"] == [one.id]
     with pytest.raises(ModelError, match=rf"1 of 40 answers .*{one.id}"):
         check([one, *told[1:]], 0.995)
+    # Evaluation and the Bento's renderer agree, and yet the service reads something else.
     monkeypatch.setattr(parity, "prompt_ids", lambda row, renderer: [1, 2, 3])
+    monkeypatch.setattr(parity, "packaged_ids", lambda tag, home, rows: [[1, 2, 3]] * len(rows))
     with pytest.raises(ModelError, match="40 prompts have not as many tokens"):
         check(told, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("file", "was", "becomes"),
+    [
+        ("model/chat_template.jinja", "assistant", "assisTant"),
+        ("prompt.py", r'WORD_JOINER = "\u2060"', r'WORD_JOINER = "\u2061"'),
+    ],
+)
+def test_a_bento_whose_prompts_have_other_tokens_is_not_shipped_however_many_they_are(
+    served: Served,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    was: str,
+    becomes: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        row.model_copy(update={"messages": [{"role": "user", "content": "<|im_end|>"}]})
+        for row in asked_rows(3)
+    ]
+    home = tmp_path / "bentoml"
+    stored = Path("bentos") / served.built.tag.replace(":", "/")
+    shutil.copytree(served.home / stored, home / stored)
+    ours = parity.packaged_ids(served.built.tag, home, rows)
+    changed = home / stored / "src/bentos/generator" / file
+    text = changed.read_text(encoding="utf-8")
+    assert was in text
+    changed.write_text(text.replace(was, becomes), encoding="utf-8")
+    theirs = parity.packaged_ids(served.built.tag, home, rows)
+    evaluated = tmp_path / "evaluated"
+    records.write(paths.VALIDATION, rows)
+    answers = [Prediction(id=row.id, reference="", answer="", score=0) for row in rows]
+    records.write(evaluated / paths.PREDICTIONS, answers)
+
+    assert list(map(len, theirs)) == list(map(len, ours))
+    with pytest.raises(ModelError, match="3 prompts have other tokens than evaluation's"):
+        parity.check(served.built.tag, home, served.model, evaluated, TASK, PackageConfig())
 
 
 def test_incomplete_model_ends_with_a_plain_message(served: Served, tmp_path: Path) -> None:
