@@ -22,7 +22,7 @@ from tasks.distill.config import DistillConfig
 from tasks.errors import ModelError
 from tasks.examples import Example, end_token, tokenize
 from tasks.records import Record
-from tasks.training import ShownSteps, attention, settings
+from tasks.training import OrderedTrainer, ShownSteps, attention, settings
 
 
 def distill(name: str, config: DistillConfig) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def distill(name: str, config: DistillConfig) -> dict[str, Any]:
     return report | {"teacher": config.teacher, "teacher_forward_passes": passes}
 
 
-class _OwnAnswers(DistillationTrainer):
+class _OwnAnswers(OrderedTrainer, DistillationTrainer):
     """TRL's trainer on prompts that are tokens already; validated as every student is."""
 
     def _tokenize_prompts(

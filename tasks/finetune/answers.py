@@ -17,7 +17,6 @@ from torch.utils.data import Dataset
 from transformers import (
     AutoModelForCausalLM,
     PrinterCallback,
-    Trainer,
     TrainerCallback,
     TrainingArguments,
     set_seed,
@@ -31,7 +30,7 @@ from tasks.finetune import replay
 from tasks.finetune.config import FinetuneConfig
 from tasks.micro_batches import MicroBatches, rows_that_fit
 from tasks.records import Record
-from tasks.training import ShownSteps, attention, curve, settings
+from tasks.training import OrderedTrainer, ShownSteps, attention, curve, settings
 
 
 class Method(NamedTuple):
@@ -152,7 +151,7 @@ def prepared(
     return AnswerTrainer(config, model, data, scratch, callbacks)
 
 
-class AnswerTrainer(Trainer):
+class AnswerTrainer(OrderedTrainer):
     """Trainer that scores nothing but the answer's tokens, on one device."""
 
     def __init__(

@@ -14,6 +14,7 @@ from tasks.distill import on_policy
 from tasks.distill.config import DistillConfig
 from tasks.errors import ModelError
 from tasks.examples import tokenize
+from tests.killed import killed_at, losses
 from tests.tiny import record, tiny_data, tiny_model
 
 CONFIG = DistillConfig.model_validate(
@@ -90,6 +91,17 @@ def test_teacher_reads_the_prompt_and_what_the_student_wrote(
     for ids in seen:
         (prompt,) = [p for p in prompts if tuple(ids[: len(p)]) == p]
         assert 1 <= len(ids) - len(prompt) <= 4
+
+
+def test_training_killed_in_a_later_epoch_goes_on_in_the_same_order(
+    teacher: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    undisturbed = on_policy.distill("distill/whole", CONFIG)  # four batches an epoch
+    with killed_at(8):
+        on_policy.distill("distill/small", CONFIG)
+    resumed = on_policy.distill("distill/small", CONFIG)
+    assert "resuming at step 6 of 12" in capsys.readouterr().out
+    assert losses(resumed) == pytest.approx(losses(undisturbed), rel=1e-5)
 
 
 def test_a_teacher_with_another_prompt_is_refused(teacher: Path) -> None:

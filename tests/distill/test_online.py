@@ -15,6 +15,7 @@ from tasks.errors import ModelError
 from tasks.examples import tokenize
 from tasks.label.config import LabelConfig
 from tasks.label.top_logits import label
+from tests.killed import killed_at, losses
 from tests.tiny import TASK, record, tiny_data, tiny_model
 
 COMMON = {
@@ -117,6 +118,18 @@ def test_killed_training_goes_on_with_its_projections(
     before, after = weights("distill/whole"), weights("distill/small")
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert not any(paths.scratch("distill").iterdir())
+
+
+def test_training_killed_in_a_later_epoch_goes_on_in_the_same_order(
+    teacher: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = CONFIG.model_copy(update={"rows": 10})  # three batches an epoch
+    undisturbed = online.distill("distill/whole", config)
+    with killed_at(6):
+        online.distill("distill/small", config)
+    resumed = online.distill("distill/small", config)
+    assert "resuming at step 4 of 8" in capsys.readouterr().out
+    assert losses(resumed) == pytest.approx(losses(undisturbed), rel=1e-5)
 
 
 def test_blocks_are_matched_with_those_that_they_were_cut_from(teacher: Path) -> None:
