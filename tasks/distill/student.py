@@ -69,6 +69,7 @@ def begin(name: str, config: DistillConfig) -> Run:
     started = time.monotonic()
     parent = paths.candidate(config.parent)
     inputs = [parent, Path(str(config.reads)), paths.TRAIN, paths.VALIDATION]
+    inputs += [paths.UNLABELLED] if config.unlabelled else []
     scratch = checkpoints.folder("distill", config, inputs)
     folder = candidate.fresh_folder(name)
     candidate.copy_tokenizer(parent, folder)
