@@ -1,13 +1,21 @@
-"""What both trainings share around transformers' Trainer: progress and the learning curve.
+"""What both trainings share around transformers' Trainer: order, progress and the learning curve.
 
 [{"step": 10, "train_loss": 0.41}, {"step": 60, "validation_loss": 0.22}]
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from torch.utils.data import Sampler
+from transformers import (
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from tasks.config import TrainingConfig
 from tasks.progress import Progress
@@ -57,6 +65,37 @@ def curve(history: list[dict[str, Any]]) -> list[dict[str, float]]:
         for entry in history
         if NAMES.keys() & entry.keys()
     ]
+
+
+class OrderedTrainer(Trainer):
+    """Trainer that has the data in one order, whether or not it was killed on the way."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return EpochOrder(super()._get_train_sampler(train_dataset), self.args.seed)
+
+
+class EpochOrder(Sampler[int]):
+    """A sampler's order, which in each epoch depends on nothing but seed and epoch.
+
+    Samplers draw on from where the epoch before left their generator. A resumed training begins
+    with a later epoch: it would skip rows of another order than that in which they were learned.
+    """
+
+    def __init__(self, sampler: Any, seed: int) -> None:
+        """`sampler` draws from its `generator`, which is replaced."""
+        self._sampler, self._seed, self._epoch = sampler, seed, 0
+        sampler.generator = self._generator = torch.Generator()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the data loader before each epoch."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        self._generator.manual_seed(self._seed + self._epoch)
+        return iter(self._sampler)
+
+    def __len__(self) -> int:
+        return len(self._sampler)
 
 
 class ShownSteps(TrainerCallback):

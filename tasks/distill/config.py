@@ -35,6 +35,7 @@ ONLY = {
     "hidden_weight": ("online",),
     "attention_weight": ("online",),
     "rows": ("online", "on_policy"),
+    "unlabelled": ("on_policy",),
     "max_answer_tokens": ("on_policy",),
 }
 """Fields that only some methods read."""
@@ -79,6 +80,12 @@ class DistillConfig(TrainingConfig):
     )
     rows: int | None = Field(
         default=None, ge=1, description="online, on_policy: training rows; all when null."
+    )
+    unlabelled: int = Field(
+        default=0,
+        ge=0,
+        description="on_policy: rows of prepare.max_unlabelled too, from the first; what the "
+        "student answers needs no reference.",
     )
     max_answer_tokens: int = Field(
         default=32, ge=1, description="on_policy: longest answer that the student tries."

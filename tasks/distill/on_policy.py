@@ -22,14 +22,14 @@ from tasks.distill.config import DistillConfig
 from tasks.errors import ModelError
 from tasks.examples import Example, end_token, tokenize
 from tasks.records import Record
-from tasks.training import ShownSteps, attention, settings
+from tasks.training import OrderedTrainer, ShownSteps, attention, settings
 
 
 def distill(name: str, config: DistillConfig) -> dict[str, Any]:
     """Train `name` from its parent on its own answers, beside the teacher.
 
     Returns:
-        steps, seconds, teacher forward passes and the learning curve.
+        steps, seconds, unlabelled rows, teacher forward passes and the learning curve.
 
     Raises:
         ModelError: teacher and student do not share tokenizer and prompts.
@@ -37,7 +37,9 @@ def distill(name: str, config: DistillConfig) -> dict[str, Any]:
     parent, folder = paths.candidate(config.parent), paths.candidate(str(config.teacher))
     logits.check_tokenizer(str(config.teacher), candidate.sha256(folder / TOKENIZER), parent)
     run = student.begin(name, config)
-    rows = records.read(paths.TRAIN, Record)[: config.rows]
+    silent = records.read(paths.UNLABELLED, Record) if config.unlabelled else []
+    silent = silent[: config.unlabelled]
+    rows = [*records.read(paths.TRAIN, Record)[: config.rows], *silent]
     examples = tokenize(rows, run.folder)
     if examples != tokenize(rows, folder):
         raise ModelError(
@@ -48,10 +50,14 @@ def distill(name: str, config: DistillConfig) -> dict[str, Any]:
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(run.scratch)))
     report = student.finish(name, config, run, trainer, len(examples), {})
     passes = trainer.state.global_step
-    return report | {"teacher": config.teacher, "teacher_forward_passes": passes}
+    return report | {
+        "unlabelled_rows": len(silent),
+        "teacher": config.teacher,
+        "teacher_forward_passes": passes,
+    }
 
 
-class _OwnAnswers(DistillationTrainer):
+class _OwnAnswers(OrderedTrainer, DistillationTrainer):
     """TRL's trainer on prompts that are tokens already; validated as every student is."""
 
     def _tokenize_prompts(

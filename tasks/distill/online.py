@@ -67,7 +67,7 @@ def distill(name: str, config: DistillConfig) -> dict[str, Any]:
         )
     kind = "eager" if config.attention_weight > 0 else attention()
     teacher, model = _teacher(folder, kind), student.load(config, kind)
-    blocks = layer_map(parent, model, teacher) if matching else []
+    blocks = layer_map(config, model, teacher) if matching else []
     if config.hidden_weight > 0:
         _project(model, teacher, len(blocks), config.seed)
     fill = end_token(folder)
@@ -142,19 +142,41 @@ def attention_divergence(ours: Tensor, theirs: Tensor, real: Tensor) -> Tensor:
     return losses.forward_kl(student_log, teacher_log)
 
 
-def layer_map(parent: Path, model: Any, teacher: Any) -> list[int]:
+def layer_map(config: DistillConfig, model: Any, teacher: Any) -> list[int]:
     """Of each block of the student, the teacher's block whose states it is to have.
 
-    The one that it was cut from, where `prune` says so; else spread evenly. The last one's is the
-    teacher's last: what leaves it becomes the answer.
+    The one that was the same block once, where `prune` tells that of all; else spread evenly. The
+    last one's is the teacher's last: what leaves it becomes the answer.
     """
     ours, theirs = model.config.num_hidden_layers, teacher.config.num_hidden_layers
-    file = parent / paths.REPORT
-    told = json.loads(file.read_bytes()) if file.is_file() else {}
-    kept: list[int] = told.get("kept_blocks") or []
-    if len(kept) != ours or max(kept) >= theirs:
+    kept = _kin(_origins(config.parent, ours), _origins(str(config.teacher), theirs))
+    if kept is None:
         kept = [round((block + 1) * theirs / ours) - 1 for block in range(ours)]
     return [*(max(block, 0) for block in kept[:-1]), theirs - 1]
+
+
+def _kin(ours: dict[str, list[int]], theirs: dict[str, list[int]]) -> list[int] | None:
+    """Of each block of the student, the teacher's that comes from the same one of an ancestor."""
+    shared = next((name for name in ours if name in theirs), None)
+    if shared is None:
+        return None
+    places = {block: place for place, block in enumerate(theirs[shared])}
+    return [places[block] for block in ours[shared]] if places.keys() >= {*ours[shared]} else None
+
+
+def _origins(name: str, blocks: int) -> dict[str, list[int]]:
+    """Of a candidate and all that it is made from, nearest first, which blocks became its own."""
+    found = {name: list(range(blocks))}
+    # What an earlier run released was made from candidates of that run, not of this one.
+    while name != paths.CHAMPION:
+        file = paths.candidate(name) / paths.REPORT
+        told = json.loads(file.read_bytes()) if file.is_file() else {}
+        if told.get("parent") is None:
+            break
+        own, kept = found[name], told.get("kept_blocks")
+        name = told["parent"]
+        found[name] = [kept[block] for block in own] if kept else own
+    return found
 
 
 def _teacher(folder: Path, kind: str) -> Any:

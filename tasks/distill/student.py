@@ -33,7 +33,7 @@ from tasks.distill import rounding
 from tasks.distill.config import DistillConfig
 from tasks.examples import Example, end_token, tokenize
 from tasks.records import Record
-from tasks.training import ShownSteps, attention, curve, settings
+from tasks.training import OrderedTrainer, ShownSteps, attention, curve, settings
 
 Gather = Callable[[list[Any]], dict[str, Tensor]]
 """Turns what was said to the examples of one batch into tensors."""
@@ -69,6 +69,7 @@ def begin(name: str, config: DistillConfig) -> Run:
     started = time.monotonic()
     parent = paths.candidate(config.parent)
     inputs = [parent, Path(str(config.reads)), paths.TRAIN, paths.VALIDATION]
+    inputs += [paths.UNLABELLED] if config.unlabelled else []
     scratch = checkpoints.folder("distill", config, inputs)
     folder = candidate.fresh_folder(name)
     candidate.copy_tokenizer(parent, folder)
@@ -183,7 +184,7 @@ class _Collator:
         return padded._asdict() | (self._gather(said) if said else {})
 
 
-class _StudentTrainer(Trainer):
+class _StudentTrainer(OrderedTrainer):
     """Trainer whose loss is the method's while training, cross-entropy on validation rows."""
 
     def __init__(self, loss: Loss, *args: Any, **kwargs: Any) -> None:

@@ -4,8 +4,8 @@
     for path, content in members(apt.download("libreoffice-help-fr"), ".html"): ...
 
 Needs no root: lists, downloads and logs lie in `folder`; sources and keys are the system's, so that
-every list and package is verified by apt. Nothing is installed, no script of a package runs, and
-nothing is written to a path that a package names.
+every list and package is verified by apt. Nothing is installed, no script of a package and no hook
+of the system runs, and nothing is written to a path that a package names.
 """
 
 import os
@@ -20,6 +20,10 @@ from tasks.errors import FetchError
 SECONDS = 600
 MAX_BYTES = 64 * 10**6
 """Largest member that is read; larger ones are no text for people."""
+
+NO_HOOKS = "#clear APT::Update;\n"
+"""Settings that are read after the system's: programs that it runs around an update are forgotten,
+all else, such as proxies, stays in force. What it runs around an installation has no occasion."""
 
 
 class Apt:
@@ -46,6 +50,7 @@ class Apt:
         for name in ("state/lists/partial", "cache/archives/partial", "log", "packages"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         (self._folder / "status").touch()
+        (self._folder / "apt.conf").write_text(NO_HOOKS)
         self._run("apt-get", "update")
 
     def download(self, package: str) -> Path:
@@ -85,7 +90,8 @@ class Apt:
             # By default, lists that could not be had are a warning.
             "APT::Update::Error-Mode": "any",
         }
-        told = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
+        told = ["-c", str(self._folder / "apt.conf")]
+        told += [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
         try:
             done = subprocess.run(
                 [command[0], "-q", *told, *command[1:]],

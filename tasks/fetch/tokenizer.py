@@ -16,6 +16,7 @@ from gguf import GGUFReader
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from tasks.errors import ModelError
+from tasks.merges import pairs
 
 CONTROL, USER_DEFINED = 3, 4
 """Token types of a GGUF that are added tokens; control tokens are special."""
@@ -103,7 +104,7 @@ def build(vocabulary: Vocabulary) -> Tokenizer:
     Raises:
         ModelError: a pre-tokenizer that is not known here.
     """
-    merges = [_pair(merge) for merge in vocabulary.merges]
+    merges = pairs(vocabulary.merges)
     ids = {token: number for number, token in enumerate(vocabulary.tokens)}
     tokenizer = Tokenizer(models.BPE(vocab=ids, merges=merges))
     tokenizer.pre_tokenizer = _pre_tokenizer(vocabulary.split)
@@ -189,18 +190,13 @@ def _identity(folder: Path) -> dict[str, object]:
     content = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     model = content["model"]
     added = content.get("added_tokens", [])
-    merges = [_pair(m) if isinstance(m, str) else tuple(m) for m in model.get("merges", [])]
+    merges = pairs(model.get("merges", []))
     tokens = {token["content"]: token["id"] for token in added}
     vocab = model["vocab"]
     # A unigram vocabulary is a list; added tokens may or may not be listed in a BPE's own.
     full = dict(vocab) | tokens if isinstance(vocab, dict) else [vocab, tokens]
     special = sorted((token["content"], token["id"]) for token in added if token["special"])
     return {"the vocabularies": full, "the merges": merges, "the special tokens": special}
-
-
-def _pair(merge: str) -> tuple[str, str]:
-    left, right = merge.split(" ")
-    return left, right
 
 
 def _pre_tokenizer(split: str) -> pre_tokenizers.PreTokenizer:

@@ -17,7 +17,6 @@ from torch.utils.data import Dataset
 from transformers import (
     AutoModelForCausalLM,
     PrinterCallback,
-    Trainer,
     TrainerCallback,
     TrainingArguments,
     set_seed,
@@ -26,12 +25,13 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from tasks import candidate, checkpoints, paths, precision, records
 from tasks.batches import Batch, answer_logits, pack, pad
+from tasks.errors import DataError
 from tasks.examples import Example, by_length, end_token, tokenize
 from tasks.finetune import replay
 from tasks.finetune.config import FinetuneConfig
 from tasks.micro_batches import MicroBatches, rows_that_fit
 from tasks.records import Record
-from tasks.training import ShownSteps, attention, curve, settings
+from tasks.training import OrderedTrainer, ShownSteps, attention, curve, settings
 
 
 class Method(NamedTuple):
@@ -118,7 +118,11 @@ def source(config: FinetuneConfig) -> Path:
 
 
 def read(config: FinetuneConfig, parent: Path) -> Data:
-    """The task's examples, mixed with general ones where the config asks for some."""
+    """The task's examples, mixed with general ones where the config asks for some.
+
+    Raises:
+        DataError: there are too few general ones for their share.
+    """
     wanted = config.max_steps * config.batch
     checked = records.read(paths.VALIDATION, Record)[: config.validation_rows]
     validation = tokenize(checked, parent)
@@ -128,7 +132,14 @@ def read(config: FinetuneConfig, parent: Path) -> Data:
     share = config.replay.share
     train = tokenize(own[: max(1, round(wanted * (1 - share)))], parent)
     general = replay.read(config.replay, parent)
-    more = general.train[: max(1, round(len(train) * share / (1 - share)))]
+    needed = max(1, round(len(train) * share / (1 - share)))
+    if len(general.train) < needed:
+        raise DataError(
+            f"{config.replay.file}: {len(general.train)} conversations are short enough and not "
+            f"held out, and replay.share = {share} beside {len(train)} of the task's "
+            f"examples needs {needed}: add some or lower replay.share"
+        )
+    more = general.train[:needed]
     return Data([*train, *more], validation, general.held_out, len(more))
 
 
@@ -152,7 +163,7 @@ def prepared(
     return AnswerTrainer(config, model, data, scratch, callbacks)
 
 
-class AnswerTrainer(Trainer):
+class AnswerTrainer(OrderedTrainer):
     """Trainer that scores nothing but the answer's tokens, on one device."""
 
     def __init__(

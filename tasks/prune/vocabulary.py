@@ -20,6 +20,7 @@ from bentos.generator.prompt import TOKENIZER
 from tasks import candidate, paths, records
 from tasks.errors import ModelError
 from tasks.examples import tokenize
+from tasks.merges import pairs
 from tasks.prune.config import PruneConfig
 from tasks.records import Record
 
@@ -84,7 +85,7 @@ def tokens_to_keep(
             f"{shown / TOKENIZER}: its post-processor {post['type']} names tokens by number, and "
             "those change. Leave method vocabulary out for this model"
         )
-    merges = [tuple(merge) for merge in tokenizer["model"]["merges"]]
+    merges = pairs(tokenizer["model"]["merges"])
     parts: dict[str, list[str]] = {}
     for left, right in merges:
         parts.setdefault(left + right, []).extend((left, right))
@@ -107,7 +108,7 @@ def trimmed(tokenizer: dict[str, Any], kept: list[int]) -> dict[str, Any]:
     vocab = {n: numbers[old] for n, old in tokenizer["model"]["vocab"].items() if old in numbers}
     merges = [
         [left, right]
-        for left, right in tokenizer["model"]["merges"]
+        for left, right in pairs(tokenizer["model"]["merges"])
         if left in vocab and right in vocab and left + right in vocab
     ]
     added = [token | {"id": numbers[token["id"]]} for token in tokenizer["added_tokens"]]

@@ -29,6 +29,7 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedModel
 from tasks import candidate
 from tasks.errors import ModelError
 from tasks.examples import end_token
+from tasks.merges import pairs
 from tasks.quantize import reference
 from tasks.quantize.config import QuantizeConfig
 from tasks.quantize.reference import NextLogits
@@ -121,12 +122,11 @@ def _add_tokenizer(writer: GGUFWriter, parent: Path, size: int) -> None:
     types = [
         kinds.get(n, TokenType.NORMAL if n in texts else TokenType.UNUSED) for n in range(size)
     ]
-    merges = content["model"]["merges"]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(_pre_tokenizer(content, parent))
     writer.add_token_list(tokens)
     writer.add_token_types(types)
-    writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in merges])
+    writer.add_token_merges([" ".join(pair) for pair in pairs(content["model"]["merges"])])
     writer.add_eos_token_id(end_token(parent))
     for name, add in (
         ("bos_token", writer.add_bos_token_id),

@@ -36,6 +36,7 @@ def test_dvc_is_told_the_folder_that_is_learned_from(told: dict[str, Any], read:
         ({"method": "online", "teacher": "prune/a"}, "nothing to learn from it"),
         ({"labels": "a", "hidden_weight": 1}, "hidden_weight is for online: leave it out"),
         ({"method": "text", "answers": "a", "temperature": 1}, "temperature is for"),
+        ({"labels": "a", "unlabelled": 1}, "unlabelled is for on_policy: leave it out"),
         ({"labels": "a", "divergence": "reverse_kl"}, "needs rest: one_token"),
         (
             {"method": "on_policy", "teacher": "fetch/b", "chat_template": "x"},

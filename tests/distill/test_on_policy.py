@@ -8,12 +8,13 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.models.llama.modeling_llama import LlamaModel
 
-from tasks import paths
+from tasks import paths, records
 from tasks.batches import answer_logits, pad
 from tasks.distill import on_policy
 from tasks.distill.config import DistillConfig
 from tasks.errors import ModelError
 from tasks.examples import tokenize
+from tests.killed import killed_at, losses
 from tests.tiny import record, tiny_data, tiny_model
 
 CONFIG = DistillConfig.model_validate(
@@ -71,25 +72,55 @@ def test_student_comes_to_answer_as_its_teacher_would_go_on(teacher: Path) -> No
     assert [before[key] for key in ids] == [after[key] for key in ids]
 
 
-def test_teacher_reads_the_prompt_and_what_the_student_wrote(
-    teacher: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[list[int]] = []
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """All that the teacher reads."""
+    found: list[list[int]] = []
     forward = LlamaModel.forward
 
     def noted(model: LlamaModel, *args: Any, **kwargs: Any) -> Any:
         if model.config.num_hidden_layers == 2:
             rows = zip(kwargs["input_ids"], kwargs["attention_mask"], strict=True)
-            seen.extend(ids[mask.bool()].tolist() for ids, mask in rows)
+            found.extend(ids[mask.bool()].tolist() for ids, mask in rows)
         return forward(model, *args, **kwargs)
 
     monkeypatch.setattr(LlamaModel, "forward", noted)
+    return found
+
+
+def test_teacher_reads_the_prompt_and_what_the_student_wrote(
+    teacher: Path, seen: list[list[int]]
+) -> None:
     on_policy.distill("distill/small", CONFIG.model_copy(update={"max_steps": 2}))
     prompts = {example.prompt for example in tokenize(map(record, range(16)), teacher)}
     assert len(seen) == 8
     for ids in seen:
         (prompt,) = [p for p in prompts if tuple(ids[: len(p)]) == p]
         assert 1 <= len(ids) - len(prompt) <= 4
+
+
+def test_requests_that_nobody_answered_are_practised_too(
+    teacher: Path, seen: list[list[int]]
+) -> None:
+    silent = [record(n).model_copy(update={"reference": ""}) for n in range(100, 106)]
+    records.write(paths.UNLABELLED, silent)
+    told = {"rows": 3, "unlabelled": 5, "max_steps": 2}
+    report = on_policy.distill("distill/small", CONFIG.model_copy(update=told))
+    assert (report["distinct_examples"], report["unlabelled_rows"]) == (8, 5)
+    asked = tokenize([*map(record, range(3)), *silent[:5]], teacher)
+    read = {e.prompt for e in asked for ids in seen if tuple(ids[: len(e.prompt)]) == e.prompt}
+    assert read == {e.prompt for e in asked}
+
+
+def test_training_killed_in_a_later_epoch_goes_on_in_the_same_order(
+    teacher: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    undisturbed = on_policy.distill("distill/whole", CONFIG)  # four batches an epoch
+    with killed_at(8):
+        on_policy.distill("distill/small", CONFIG)
+    resumed = on_policy.distill("distill/small", CONFIG)
+    assert "resuming at step 6 of 12" in capsys.readouterr().out
+    assert losses(resumed) == pytest.approx(losses(undisturbed), rel=1e-5)
 
 
 def test_a_teacher_with_another_prompt_is_refused(teacher: Path) -> None:

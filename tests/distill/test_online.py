@@ -15,6 +15,7 @@ from tasks.errors import ModelError
 from tasks.examples import tokenize
 from tasks.label.config import LabelConfig
 from tasks.label.top_logits import label
+from tests.killed import killed_at, losses
 from tests.tiny import TASK, record, tiny_data, tiny_model
 
 COMMON = {
@@ -119,16 +120,65 @@ def test_killed_training_goes_on_with_its_projections(
     assert not any(paths.scratch("distill").iterdir())
 
 
+def test_training_killed_in_a_later_epoch_goes_on_in_the_same_order(
+    teacher: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = CONFIG.model_copy(update={"rows": 10})  # three batches an epoch
+    undisturbed = online.distill("distill/whole", config)
+    with killed_at(6):
+        online.distill("distill/small", config)
+    resumed = online.distill("distill/small", config)
+    assert "resuming at step 4 of 8" in capsys.readouterr().out
+    assert losses(resumed) == pytest.approx(losses(undisturbed), rel=1e-5)
+
+
 def test_blocks_are_matched_with_those_that_they_were_cut_from(teacher: Path) -> None:
-    folder = paths.candidate("prune/small")
-    two, four = (AutoModelForCausalLM.from_pretrained(each) for each in (folder, teacher))
-    assert online.layer_map(folder, two, four) == [1, 3]
-    records.write_report(folder / paths.REPORT, {"kept_blocks": [0, 3]})
-    assert online.layer_map(folder, two, four) == [0, 3]
-    records.write_report(folder / paths.REPORT, {"kept_blocks": [0, 2]})
-    assert online.layer_map(folder, two, four) == [0, 3]
-    records.write_report(folder / paths.REPORT, {"method": "vocabulary"})
-    assert online.layer_map(folder, four, four) == [0, 1, 2, 3]
+    two, four = blocks(2), blocks(4)
+    assert online.layer_map(CONFIG, two, four) == [1, 3]
+    made("prune/small", "finetune/lora", kept_blocks=[0, 3])
+    assert online.layer_map(CONFIG, two, four) == [0, 3]
+    made("prune/small", "finetune/lora", kept_blocks=[0, 2])
+    assert online.layer_map(CONFIG, two, four) == [0, 3]
+    made("prune/small", "finetune/lora", method="vocabulary")
+    assert online.layer_map(CONFIG, four, four) == [0, 1, 2, 3]
+
+
+def test_blocks_of_a_student_cut_twice_are_matched_with_those_of_its_first_teacher(
+    teacher: Path,
+) -> None:
+    made("prune/less", "finetune/lora", kept_blocks=[0, 3, 5, 7])
+    made("distill/less", "prune/less")
+    made("prune/small", "distill/less", kept_blocks=[0, 2, 3])
+    assert online.layer_map(CONFIG, blocks(3), blocks(8)) == [0, 5, 7]
+    nearer = CONFIG.model_copy(update={"teacher": "distill/less"})
+    assert online.layer_map(nearer, blocks(3), blocks(4)) == [0, 2, 3]
+
+
+def test_blocks_are_matched_where_the_teacher_was_tuned_from_what_the_student_was_cut_from(
+    teacher: Path,
+) -> None:
+    made("prune/small", "fetch/base", kept_blocks=[0, 1, 7])
+    made("finetune/lora", "fetch/base")
+    assert online.layer_map(CONFIG, blocks(3), blocks(8)) == [0, 1, 7]
+
+
+def test_blocks_are_spread_evenly_where_the_student_was_not_cut_from_its_teacher(
+    teacher: Path,
+) -> None:
+    made("prune/small", "fetch/other", kept_blocks=[0, 1, 7])
+    assert online.layer_map(CONFIG, blocks(3), blocks(8)) == [2, 4, 7]
+    made("prune/small", "fetch/base", kept_blocks=[0, 1, 7])
+    made("finetune/lora", "fetch/base", kept_blocks=[0, 2, 4, 7])
+    assert online.layer_map(CONFIG, blocks(3), blocks(4)) == [0, 2, 3]
+
+
+def blocks(count: int) -> LlamaForCausalLM:
+    return AutoModelForCausalLM.from_pretrained(tiny_model(Path(f"of-{count}"), layers=count))
+
+
+def made(name: str, parent: str, **told: Any) -> None:
+    file = paths.candidate(name) / paths.REPORT
+    records.write_report(file, {"candidate": name, "parent": parent} | told)
 
 
 def test_a_model_is_at_no_distance_from_itself(teacher: Path) -> None:

@@ -143,9 +143,14 @@ def test_the_system_stays_as_it_is(repository: Path, tmp_path: Path) -> None:
     system = [Path(each) for each in looked_at if Path(each).is_dir()]
     assert system
     before = [sorted((p.name, p.stat().st_mtime_ns) for p in each.iterdir()) for each in system]
+    hooks = ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success", "Post-Invoke-Stats")
+    with (repository.parent / "apt.conf").open("a") as settings:
+        for hook in hooks:
+            settings.write(f'APT::Update::{hook} {{"touch {tmp_path}/{hook}";}};\n')
     Apt(tmp_path / "apt", "deb:tree").download("tree")
     after = [sorted((p.name, p.stat().st_mtime_ns) for p in each.iterdir()) for each in system]
     assert after == before
+    assert [hook for hook in hooks if (tmp_path / hook).exists()] == []
 
 
 @needs_apt

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from tasks import paths
 from tasks.finetune import lora
 from tasks.finetune.config import FinetuneConfig
+from tests.killed import killed_at, losses
 from tests.tiny import tiny_data, tiny_model
 
 CONFIG = FinetuneConfig.model_validate(
@@ -101,3 +102,16 @@ def test_killed_training_goes_on_from_its_last_checkpoint(
     assert "resuming at step 6 of 6" in capsys.readouterr().out
     assert resumed["best_validation_loss"] == pytest.approx(undisturbed["best_validation_loss"])
     assert not any(paths.scratch("finetune").iterdir())
+
+
+def test_training_killed_in_a_later_epoch_goes_on_in_the_same_order(
+    base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_data(train=10)  # three batches an epoch
+    config = CONFIG.model_copy(update={"max_steps": 8, "checkpoints": 2})
+    undisturbed = lora.finetune("finetune/whole", config)
+    with killed_at(6):
+        lora.finetune("finetune/lora", config)
+    resumed = lora.finetune("finetune/lora", config)
+    assert "resuming at step 4 of 8" in capsys.readouterr().out
+    assert losses(resumed) == pytest.approx(losses(undisturbed), rel=1e-5)

@@ -69,6 +69,15 @@ def test_little_data_of_the_task_keeps_the_share(base: Path) -> None:
     assert (len(data.train) - data.replayed, data.replayed) == (64, 16)
 
 
+def test_too_few_conversations_for_the_share_are_told_before_training(base: Path) -> None:
+    file = write([conversation(n) for n in range(20)])
+    asked = config(replay={"file": str(file), "share": 0.25, "held_out": 1})
+    with pytest.raises(DataError, match=r"general\.jsonl: 19 .* needs 20: .*lower replay\.share"):
+        answers.read(asked, base)
+    write([conversation(n) for n in range(21)])
+    assert answers.read(asked, base).replayed == 20
+
+
 def test_what_is_replayed_is_forgotten_less(base: Path) -> None:
     """Both models are tuned alike; one of them practised what the other did not see."""
     file = write([conversation(n) for n in range(60)])

@@ -93,6 +93,16 @@ def test_room_left_goes_to_the_earliest_merges() -> None:
     assert vocabulary.trimmed(whole, kept)["model"]["merges"] == NEGATIVE_AND_ITS_PARTS
 
 
+def test_merges_written_as_strings_are_those_written_as_pairs() -> None:
+    paired, strings = tiny_json(), tiny_json()
+    strings["model"]["merges"] = [" ".join(pair) for pair in paired["model"]["merges"]]
+    room = BYTES_AND_SPECIAL + 5
+    kept = vocabulary.tokens_to_keep(strings, [], room, Path())
+
+    assert kept == vocabulary.tokens_to_keep(paired, [], room, Path())
+    assert vocabulary.trimmed(strings, kept) == vocabulary.trimmed(paired, kept)
+
+
 def test_byte_that_the_tokenizer_lacks_stays_lacking() -> None:
     whole = tiny_json()
     del whole["model"]["vocab"]["ÿ"]
