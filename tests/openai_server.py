@@ -1,10 +1,18 @@
 """A small server that speaks OpenAI's API: answers by a rule and notes what it is asked."""
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *client: Any) -> None:
+        """Clients may leave; all else is told."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(*client)
 
 
 class OpenAIServer:
@@ -14,6 +22,7 @@ class OpenAIServer:
         asked: bodies of all requests.
         keys: what the requests' Authorization headers held.
         failing: status codes that the next requests are answered with instead.
+        breaks_after: so many pieces; then a stream ends early.
         sampled: answers requests that have a seed, from content and seed.
         logprob: of the answer's one token, from content; told to those who ask.
     """
@@ -21,6 +30,7 @@ class OpenAIServer:
     def __init__(self, rule: Callable[[str], str]) -> None:
         self.asked, self.keys = list[dict[str, Any]](), set[str | None]()
         self.failing = list[int]()
+        self.breaks_after: int | None = None
         self.sampled: Callable[[str, int], str] | None = None
         self.logprob: Callable[[str], float] | None = None
         this = self
@@ -33,20 +43,21 @@ class OpenAIServer:
                     self.reply(this.failing.pop(), {"error": {"message": "not now"}})
                     return
                 this.asked.append(body)
-                content = body["messages"][-1]["content"]
+                content = body["messages"][-1].get("content")
                 drawn = this.sampled if "seed" in body else None
                 text = drawn(content, body["seed"]) if drawn else rule(content)
                 message = {"role": "assistant", "content": text}
-                read = sum(len(each["content"].split()) for each in body["messages"])
+                read = sum(len(str(each.get("content")).split()) for each in body["messages"])
                 choice: dict[str, Any] = {"index": 0, "message": message, "logprobs": None}
                 choice["finish_reason"] = "stop"
                 if body.get("logprobs") and this.logprob:
                     token = {"token": text, "logprob": this.logprob(content), "top_logprobs": []}
                     choice["logprobs"] = {"content": [token], "refusal": None}
-                if body.get("stream"):
-                    self.events(text)
-                    return
                 usage = {"prompt_tokens": read, "completion_tokens": len(text.split())}
+                if body.get("stream"):
+                    options = body.get("stream_options") or {}
+                    self.events(body, text, usage if options.get("include_usage") else None)
+                    return
                 answer: dict[str, Any] = {"id": "1", "object": "chat.completion", "created": 0}
                 answer |= {"model": body["model"], "choices": [choice]}
                 answer |= {"usage": usage | {"total_tokens": sum(usage.values())}}
@@ -60,20 +71,27 @@ class OpenAIServer:
                 self.end_headers()
                 self.wfile.write(data)
 
-            def events(self, text: str) -> None:
+            def events(self, body: dict[str, Any], text: str, usage: object) -> None:
                 self.send_response(200)
                 self.send_header("Content-Type", "text/event-stream")
                 self.end_headers()
-                for piece in (text[:2], text[2:]):
+                head = {"id": "1", "object": "chat.completion.chunk", "model": body["model"]}
+                for number, piece in enumerate((text[:2], text[2:])):
+                    if number == this.breaks_after:
+                        return
                     choice = {"index": 0, "delta": {"content": piece}, "finish_reason": None}
-                    event = {"id": "1", "object": "chat.completion.chunk", "choices": [choice]}
-                    self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
+                    self.event({**head, "choices": [choice]})
+                if usage:
+                    self.event({**head, "choices": [], "usage": usage})
                 self.wfile.write(b"data: [DONE]\n\n")
+
+            def event(self, content: dict[str, Any]) -> None:
+                self.wfile.write(f"data: {json.dumps(content)}\n\n".encode())
 
             def log_message(self, *_: object) -> None:
                 """Quiet."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property

@@ -40,7 +40,7 @@ from bentos.generator.prompt import Message, Renderer, messages_for
 from bentos.generator.serving import Serving
 from bentos.web import errors, openapi
 from bentos.web.access import Access
-from bentos.web.connection import while_connected
+from bentos.web.connection import CLIENT_GONE, while_connected
 from bentos.web.door import RETRY_SECONDS, Door
 from bentos.web.errors import ApiError
 from bentos.web.meter import Meter
@@ -48,7 +48,6 @@ from bentos.web.timer import within
 
 CHARACTERS_PER_TOKEN: Final = 32
 """A longer text than this times the context cannot fit; it is refused without tokenizing it."""
-CLIENT_GONE: Final = 499
 MAX_BATCH: Final = 256
 """Most answers to one request over HTTP."""
 MAX_ANSWERS: Final = 16 * MAX_BATCH
@@ -248,10 +247,8 @@ class _Api:
 
     def _with_system(self, messages: list[Message]) -> list[Message]:
         template = self._serving.prompt
-        system = template.system if template else None
-        if template is None or system is None or template.fields_of(system):
-            return messages
-        if any(message["role"] == "system" for message in messages):
+        system = template.fixed_system if template else None
+        if system is None or any(message["role"] == "system" for message in messages):
             return messages
         return [{"role": "system", "content": system}, *messages]
 

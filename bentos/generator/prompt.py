@@ -57,6 +57,11 @@ class PromptTemplate(BaseModel):
         """Names of all placeholders."""
         return self.fields_of(self.system or "") | self.fields_of(self.user)
 
+    @property
+    def fixed_system(self) -> str | None:
+        """The system message, where it is the same in every request."""
+        return None if self.system is None or self.fields_of(self.system) else self.system
+
     @staticmethod
     def fields_of(text: str) -> frozenset[str]:
         """Names of the placeholders in one message."""

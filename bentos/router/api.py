@@ -16,16 +16,19 @@ from fastapi import FastAPI, Header, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from bentos.router.routing import OverLimitError, Routed, Router, Streamed
+from bentos.router.bills import OverLimitError
+from bentos.router.routing import Routed, Router, Streamed
 from bentos.router.upstream import RefusedError, UnavailableError
 from bentos.web import errors, openapi
 from bentos.web.access import Access
+from bentos.web.connection import CLIENT_GONE, while_connected
 from bentos.web.door import VISITOR, Door, Visitor
 from bentos.web.errors import ApiError
 from bentos.web.limits import Limits
 from bentos.web.meter import Meter
 
 MODELS, CHAT = "/v1/models", "/v1/chat/completions"
+LAST: Final = b"data: [DONE]\n\n"
 NOBODY: Final = "anonymous"
 """Who spends where no keys are asked for."""
 
@@ -39,14 +42,24 @@ class Turn(BaseModel):
     content: str | list[dict[str, Any]] | None = None
 
 
+Tokens = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
 class ChatBody(BaseModel):
-    """What the router reads of a request; all else goes on as it is."""
+    """What the router reads of a request; all else goes on as it is.
+
+    Numbers that decide what an answer may cost have bounds: nobody sets aside less than nothing.
+    """
 
     model_config = ConfigDict(extra="allow", strict=True, protected_namespaces=())
 
     model: str | None = None
     messages: Annotated[list[Turn], Field(min_length=1)]
     stream: bool | None = None
+    stream_options: dict[str, Any] | None = None
+    max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
 
 
 def create_app(
@@ -102,10 +115,9 @@ class _Api:
         tier = self._tier(visitor, x_stillhouse_tier)
         holder = visitor.name if visitor else NOBODY
         asked = body.model_dump(exclude_unset=True)
+        work = self._streamed if body.stream else self._whole
         try:
-            if body.stream:
-                return await _streamed(router, asked, holder, tier, self._workload)
-            routed = await router.answer(asked, holder, tier)
+            answer = await while_connected(request, work(router, asked, holder, tier))
         except OverLimitError:
             raise ApiError(
                 429, "what this key may spend today is spent", code="insufficient_quota"
@@ -119,8 +131,30 @@ class _Api:
                 else errors.body(ApiError(error.status, "the model refuses this request"))
             )
             return JSONResponse(told, status_code=error.status)
+        return answer or Response(status_code=CLIENT_GONE)
+
+    async def _whole(
+        self, router: Router, asked: Mapping[str, Any], holder: str, tier: str
+    ) -> Response:
+        routed = await router.answer(asked, holder, tier)
         content = {**routed.answer.body, "model": self._workload}
         return JSONResponse(content, headers=_headers(routed))
+
+    async def _streamed(
+        self, router: Router, asked: Mapping[str, Any], holder: str, tier: str
+    ) -> Response:
+        async with AsyncExitStack() as opening:
+            answer = await opening.enter_async_context(router.stream(asked, holder, tier))
+            stack = opening.pop_all()
+        match answer:
+            case Streamed():
+                headers = {"X-Stillhouse-Upstream": answer.upstream}
+                pieces = _piped(stack, answer.events, self._workload)
+            case Routed():
+                headers = _headers(answer)
+                usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+                pieces = _cut(stack, answer.answer.body, self._workload, usage)
+        return StreamingResponse(pieces, media_type="text/event-stream", headers=headers)
 
     def _tier(self, visitor: Visitor | None, wanted: str | None) -> str:
         """What is asked for, if the key opens it; else the first that it opens."""
@@ -134,50 +168,46 @@ class _Api:
         return wanted
 
 
-async def _streamed(
-    router: Router, asked: Mapping[str, Any], holder: str, tier: str, workload: str
-) -> Response:
-    async with AsyncExitStack() as opening:
-        answer = await opening.enter_async_context(router.stream(asked, holder, tier))
-        first = await anext(answer.events, None) if isinstance(answer, Streamed) else None
-        stack = opening.pop_all()
-    match answer:
-        case Streamed():
-            headers = {"X-Stillhouse-Upstream": answer.upstream}
-            pieces = _piped(stack, first, answer.events)
-        case Routed():
-            headers = _headers(answer)
-            pieces = _whole(stack, answer, workload)
-    return StreamingResponse(pieces, media_type="text/event-stream", headers=headers)
-
-
 async def _piped(
-    stack: AsyncExitStack, first: bytes | None, rest: AsyncIterator[bytes]
+    stack: AsyncExitStack, events: AsyncIterator[dict[str, Any]], workload: str
 ) -> AsyncIterator[bytes]:
-    async with stack:
-        try:
-            if first is not None:
-                yield first
-            async for piece in rest:
-                yield piece
-        except Exception:
-            # The client has a part of the answer: all that is left is to say that it is no whole.
-            yield _event(errors.body(ApiError(502, "the model broke off")))
+    try:
+        async with stack:
+            async for event in events:
+                yield _event({**event, "model": workload})
+    except Exception:
+        # The client has a part of the answer: all that is left is to say that it is no whole.
+        yield _event(errors.body(ApiError(502, "the model broke off")))
+        return
+    yield LAST
 
 
-async def _whole(stack: AsyncExitStack, routed: Routed, workload: str) -> AsyncIterator[bytes]:
+async def _cut(
+    stack: AsyncExitStack, body: Mapping[str, Any], workload: str, usage: bool
+) -> AsyncIterator[bytes]:
     """An answer that came at once, in the form of a stream."""
     async with stack:
-        body = routed.answer.body
         head = {"id": body.get("id"), "created": body.get("created"), "model": workload}
         head["object"] = "chat.completion.chunk"
         for choice in body.get("choices") or ():
-            place = {"index": choice.get("index", 0), "logprobs": None}
-            delta = {"role": "assistant", "content": (choice.get("message") or {}).get("content")}
-            yield _event({**head, "choices": [{**place, "delta": delta, "finish_reason": None}]})
-            end = {**place, "delta": {}, "finish_reason": choice.get("finish_reason")}
-            yield _event({**head, "choices": [end]})
-        yield b"data: [DONE]\n\n"
+            place = {"index": choice.get("index", 0)}
+            piece = {"delta": _delta(choice.get("message") or {}), "finish_reason": None}
+            told = {**place, **piece, "logprobs": choice.get("logprobs")}
+            yield _event({**head, "choices": [told]})
+            end = {"delta": {}, "finish_reason": choice.get("finish_reason"), "logprobs": None}
+            yield _event({**head, "choices": [{**place, **end}]})
+        if usage:
+            yield _event({**head, "choices": [], "usage": body.get("usage")})
+        yield LAST
+
+
+def _delta(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A whole message as a stream's only one, where calls of tools have numbers."""
+    calls = message.get("tool_calls")
+    told = {"role": "assistant", **message}
+    if calls:
+        told["tool_calls"] = [{"index": number, **call} for number, call in enumerate(calls)]
+    return told
 
 
 def _event(body: Mapping[str, object]) -> bytes:

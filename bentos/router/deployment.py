@@ -16,7 +16,7 @@ Only upstreams named here are ever asked. Keys stand in environment variables, n
 import json
 import os
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from bentos.web import json_file
+from bentos.web.limits import Limits
 
 VARIABLE: Final = "STILLHOUSE_ROUTER"
 
@@ -34,6 +35,9 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Money = Annotated[float, Field(ge=0)]
 CHARACTERS_PER_TOKEN: Final = 3
 """Few, so that the guess before a request is sent is high rather than low."""
+
+USUAL_TOKENS: Final = 1024
+"""Of an answer whose request sets no limit."""
 
 
 class _Config(BaseModel):
@@ -52,7 +56,10 @@ class UpstreamConfig(_Config):
     price_per_million_input_tokens: Money | None = None
     price_per_million_output_tokens: Money | None = None
     seconds: float = Field(
-        default=30, gt=0, le=3600, description="For an answer, or a stream to begin; then another."
+        default=30,
+        gt=0,
+        le=3600,
+        description="For an answer, or a stream to begin; then as long for all of it.",
     )
     tells_confidence: bool = Field(
         default=True, description="Whether it may be asked for log-probabilities."
@@ -61,12 +68,19 @@ class UpstreamConfig(_Config):
     @model_validator(mode="after")
     def _has_one_kind_of_price(self) -> "UpstreamConfig":
         tokens = (self.price_per_million_input_tokens, self.price_per_million_output_tokens)
-        by_token = None not in tokens
-        if by_token == (self.price_per_1000_requests is not None) or (None in tokens) != (
+        if self.by_token == (self.price_per_1000_requests is not None) or (None in tokens) != (
             tokens == (None, None)
         ):
             raise ValueError("give price_per_1000_requests, or both prices per million tokens")
         return self
+
+    @property
+    def by_token(self) -> bool:
+        """Whether each answer has a price of its own."""
+        return None not in (
+            self.price_per_million_input_tokens,
+            self.price_per_million_output_tokens,
+        )
 
     def price(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Of one request."""
@@ -126,6 +140,7 @@ class Deployment(_Config):
         default=None, pattern=r"^https?://[^\s@]+$", description="Of a Prefect server: .../api."
     )
     drift_alpha: float = Field(default=0.001, gt=0, lt=1)
+    limits: Limits = Field(default=Limits(), description="Of requests to the router itself.")
 
     @property
     def longest_seconds(self) -> float:
@@ -153,11 +168,11 @@ class Deployment(_Config):
         return self.day_limits.get(holder, self.day_limit)
 
 
-def guess(config: UpstreamConfig, body: Mapping[str, object]) -> float:
+def guess(config: UpstreamConfig, body: Mapping[str, Any]) -> float:
     """About what a request will cost at most, told before it is sent."""
-    limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    written = limit if isinstance(limit, int) else 1024
-    return config.price(len(json.dumps(body)) // CHARACTERS_PER_TOKEN + 1, written)
+    longest = body.get("max_completion_tokens") or body.get("max_tokens") or USUAL_TOKENS
+    read = len(json.dumps(body)) // CHARACTERS_PER_TOKEN + 1
+    return config.price(read, longest * (body.get("n") or 1))
 
 
 def from_environment() -> Deployment | None:

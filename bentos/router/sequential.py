@@ -61,7 +61,7 @@ def worse(new: Rate, old: Rate, alpha: float) -> bool:
     return new.bounds(alpha / 2)[0] > old.bounds(alpha / 2)[1]
 
 
-def differs(seen: Rate, expected: float, alpha: float) -> bool:
-    """Whether a rate is shown to be another one than expected."""
+def outside(seen: Rate, expected: tuple[float, float], alpha: float) -> bool:
+    """Whether a rate is shown to lie outside of an interval; wrong with probability alpha."""
     low, high = seen.bounds(alpha)
-    return not low <= expected <= high
+    return high < expected[0] or low > expected[1]

@@ -2,8 +2,9 @@
 
 STILLHOUSE_ROUTER names the file that says where the models are (bentos.router.deployment); the
 calibration is the router.json in the folder `calibration` beside this file, or in
-STILLHOUSE_CALIBRATION. STILLHOUSE_SPENDING names the file of what was spent, which is forgotten
-with the process otherwise. Keys are those of STILLHOUSE_KEYS (bentos.web.access); scopes are tiers.
+STILLHOUSE_CALIBRATION. STILLHOUSE_SPENDING names the file of what was spent and of which canaries
+were stopped, which is forgotten with the process otherwise. Keys are those of STILLHOUSE_KEYS
+(bentos.web.access); scopes are tiers.
 """
 
 import os
@@ -21,6 +22,7 @@ from bentos.router.events import Events
 from bentos.router.meter import RouterMeter
 from bentos.router.routing import Router as Routing
 from bentos.router.spending import Spending
+from bentos.router.stops import Stops
 from bentos.router.upstream import Upstream
 from bentos.router.watch import Watch
 from bentos.web import json_file, traces
@@ -41,13 +43,14 @@ def _read() -> tuple[Calibration | None, Deployment | None, FastAPI]:
         name = known.workload if known else "router"
         tiers = tuple(told.tiers) if told else ()
         default = told.default_tier if told else ""
-        return known, told, create_app(name, tiers, default, Access.from_environment(), Limits())
+        limits = told.limits if told else Limits()
+        return known, told, create_app(name, tiers, default, Access.from_environment(), limits)
     except (OSError, ValueError) as error:
         raise SystemExit(f"cannot route: {error}") from error
 
 
 known, told, app = _read()
-longest = (told.longest_seconds if told else 0) + Limits().body_seconds + SECONDS_TO_SPARE
+longest = SECONDS_TO_SPARE + (told.longest_seconds + told.limits.body_seconds if told else 0)
 
 
 @bentoml.service(
@@ -70,12 +73,13 @@ class Router:
         client = httpx.AsyncClient(limits=limits, trust_env=False, follow_redirects=False)
         try:
             upstreams = {n: Upstream(n, c, client) for n, c in told.upstreams.items()}
-            self._spending = Spending(json_file.named("STILLHOUSE_SPENDING"))
+            file = json_file.named("STILLHOUSE_SPENDING")
+            self._spending, self._stops = Spending(file), Stops(file)
         except (OSError, ValueError) as error:
             raise SystemExit(f"cannot route: {error}") from error
         workload = known.workload if known else "router"
         events = Events(workload, client, told.events_url)
-        watch = Watch(told, known, events)
+        watch = Watch(told, known, events, self._stops)
         meter = RouterMeter(told.currency)
         app.state.router = Routing(told, known, upstreams, self._spending, watch, meter)
 
@@ -83,3 +87,4 @@ class Router:
     def stop(self) -> None:
         """Close what was opened."""
         self._spending.close()
+        self._stops.close()

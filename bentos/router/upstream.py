@@ -6,7 +6,8 @@ answer.body, answer.price, answer.confidence
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +18,9 @@ from bentos.router.deployment import UpstreamConfig
 from bentos.web.timer import within
 
 PATH: Final = "/chat/completions"
+DATA, DONE = "data:", "[DONE]"
+"""How events of a stream begin, and what the last one says."""
+
 BUSY: Final = frozenset({408, 409, 425, 429})
 """Refusals that say nothing of the request: another model may answer it."""
 
@@ -41,12 +45,26 @@ class Answer(NamedTuple):
         return str((choices[0].get("message") or {}).get("content") or "")
 
 
+class Piece(NamedTuple):
+    """A piece of an answer.
+
+    Attributes:
+        event: as the model's API gave it.
+        text: that it adds to the first choice.
+        price: of the whole answer, where this piece tells it.
+    """
+
+    event: dict[str, Any]
+    text: str
+    price: float | None
+
+
 class UnavailableError(Exception):
     """The model does not answer now; another one may."""
 
 
 class RefusedError(Exception):
-    """The model takes no such request, and no other one would: the client's mistake."""
+    """The model takes no such request: it is wrong, or another model's."""
 
     def __init__(self, status: int, body: object) -> None:
         super().__init__(f"refused with {status}")
@@ -83,10 +101,7 @@ class Upstream:
         _check(self.name, response.status_code, response.content)
         try:
             content = response.json()
-            usage = content.get("usage") or {}
-            price = self.config.price(
-                int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-            )
+            price = self._price(content.get("usage") or {})
             sure = confidence(_logprobs(content)) if asks else None
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
             raise UnavailableError(f"{self.name}: its answer is none of OpenAI's") from error
@@ -96,20 +111,66 @@ class Upstream:
         return Answer(content, price, sure)
 
     @asynccontextmanager
-    async def stream(self, body: Mapping[str, Any]) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The answer's events as they come.
+    async def stream(self, body: Mapping[str, Any]) -> AsyncIterator[AsyncGenerator[Piece, None]]:
+        """The answer piece by piece, which raise UnavailableError where it breaks off.
 
         Raises:
             UnavailableError: none came, or not now.
             RefusedError: the request is wrong.
         """
         told = {**body, "model": self.config.model, "stream": True}
+        if self.config.by_token:
+            told["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        until = time.monotonic() + self.config.seconds
+        async with aclosing(await self._send(told, stream=True)) as response:
+            if response.status_code != httpx.codes.OK:
+                _check(self.name, response.status_code, await self._read(response))
+            async with aclosing(self._pieces(response, until)) as pieces:
+                yield pieces
+
+    async def _pieces(self, response: httpx.Response, until: float) -> AsyncGenerator[Piece, None]:
+        """The first one until then, all others in the model's time."""
+        lines = response.aiter_lines()
+        said = await self._said(lines, until)
+        until = time.monotonic() + self.config.seconds
+        while said != DONE:
+            yield self._piece(said)
+            said = await self._said(lines, until)
+
+    async def _said(self, lines: AsyncIterator[str], until: float) -> str:
+        """What the next event says."""
         try:
-            async with aclosing(await self._send(told, stream=True)) as response:
-                if response.status_code != httpx.codes.OK:
-                    _check(self.name, response.status_code, await response.aread())
-                yield response.aiter_bytes()
-        except httpx.HTTPError as error:
+            async with within(until - time.monotonic()):
+                async for line in lines:
+                    if line.startswith(DATA):
+                        return line.removeprefix(DATA).strip()
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise UnavailableError(f"{self.name}: {type(error).__name__}") from error
+        raise UnavailableError(f"{self.name}: its stream has no end")
+
+    def _piece(self, said: str) -> Piece:
+        try:
+            event = json.loads(said)
+            usage = event.get("usage")
+            price = None if usage is None else self._price(usage)
+            firsts = [each for each in event.get("choices") or () if each.get("index", 0) == 0]
+            text = "".join(str((each.get("delta") or {}).get("content") or "") for each in firsts)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UnavailableError(f"{self.name}: its stream is none of OpenAI's") from error
+        if "error" in event:
+            raise UnavailableError(f"{self.name}: it broke off")
+        return Piece(event, text, price)
+
+    def _price(self, usage: Mapping[str, Any]) -> float:
+        return self.config.price(
+            int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+        )
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        try:
+            async with within(self.config.seconds):
+                return await response.aread()
+        except (httpx.HTTPError, TimeoutError) as error:
             raise UnavailableError(f"{self.name}: {type(error).__name__}") from error
 
     async def _send(self, body: Mapping[str, Any], stream: bool) -> httpx.Response:
@@ -134,8 +195,8 @@ def _logprobs(content: Mapping[str, Any]) -> Sequence[float]:
 def _check(name: str, status: int, content: bytes) -> None:
     if status == httpx.codes.OK:
         return
-    if status >= 500 or status in BUSY or status in (401, 403, 404):
-        # The last three are the router's mistake, not the client's.
+    if status < 400 or status >= 500 or status in BUSY or status in (401, 402, 403, 404):
+        # The last four, and another success or a redirect, are no mistake of the client's.
         raise UnavailableError(f"{name}: {status}")
     try:
         body = json.loads(content)

@@ -5,9 +5,12 @@ answer = await while_connected(request, engine.complete(prompt, decoding))
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from fastapi import Request
+
+CLIENT_GONE: Final = 499
+"""Status of an answer that nobody waits for, as nginx has it."""
 
 Result = TypeVar("Result")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import bento_store, params, paths, records, stage
+from tasks.config import Task
 from tasks.route.config import RouteConfig
 
 if TYPE_CHECKING:
@@ -19,11 +20,12 @@ def main(arguments: list[str]) -> None:
     """Calibrate on a part of the validation rows, judge on the others."""
     name = stage.variant(arguments, "route")
     config = params.read(f"route.{name}", RouteConfig)
-    workload = params.read_text("workload")
+    workload, prompt = params.read_text("workload"), params.read("task", Task).prompt
     from bentos.router import calibration
     from tasks.route import calibrate
 
-    found, report = calibrate.calibrate(workload, config)
+    system = prompt.fixed_system if prompt else None
+    found, report = calibrate.calibrate(workload, config, system)
     folder = paths.route(name)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -28,6 +28,9 @@ from tasks.route.evidence import Worth
 from tasks.route.foresight import Foresight
 from tasks.route.guarantee import Array
 
+ELSEWHERE: Final = {"evidence", "expires", "predictor", "rows", "system"}
+"""Of a calibration, what its report tells by other names or not at all."""
+
 NEVER: Final = -1.0
 """A confidence below every level."""
 
@@ -73,8 +76,10 @@ class Asked(NamedTuple):
         return np.where(rows[:, None], NEVER, self.confidences)
 
 
-def calibrate(workload: str, config: RouteConfig) -> tuple[Calibration, dict[str, Any]]:
-    """The calibration and the report.
+def calibrate(
+    workload: str, config: RouteConfig, system: str | None = None
+) -> tuple[Calibration, dict[str, Any]]:
+    """The calibration and the report; `system` is the message that all rows begin with.
 
     Raises:
         DataError: a model's evaluation is missing or tells no confidences, prices do not rise, or
@@ -98,13 +103,16 @@ def calibrate(workload: str, config: RouteConfig) -> tuple[Calibration, dict[str
         floor=config.floor,
         confidence=config.confidence,
         kept=_kept(ours.only(~at_once), choice.level),
+        rows=int((~at_once).sum()),
         predictor=foreseen.predictor,
         recommended=recommended,
         why=why,
+        evidence=None if worth is None else _told(worth),
         expires=(datetime.now(UTC) + timedelta(days=config.valid_days)).date(),
+        system=system,
     )
     return calibration, {
-        **calibration.model_dump(mode="json", exclude={"expires", "predictor"}),
+        **calibration.model_dump(mode="json", exclude=ELSEWHERE),
         "rows": {
             "learning": int(learning.sum()),
             "calibrating": int(calibrating.sum()),
@@ -117,7 +125,7 @@ def calibrate(workload: str, config: RouteConfig) -> tuple[Calibration, dict[str
         },
         "prices_per_1000": dict(zip(config.models, answered.prices.tolist(), strict=True)),
         "currency": answered.currency,
-        "worth": None if worth is None else _told(worth),
+        "worth": calibration.evidence,
         "tested": [each._asdict() for each in choice.tested],
     }
 

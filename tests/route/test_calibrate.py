@@ -71,7 +71,10 @@ def write(
         for n in range(count)
     ]
     records.write(paths.VALIDATION, asked)
-    content = {"workload": "sentiment", "route": {"cascade": {"models": MODELS, **route}}}
+    task = {"kind": "classification", "labels": ["negative", "positive"], "input_fields": ["text"]}
+    task |= {"prompt": {"system": "Is it good?", "user": "{text}"}}
+    content = {"workload": "sentiment", "task": task}
+    content |= {"route": {"cascade": {"models": MODELS, **route}}}
     paths.PARAMS.write_text(yaml.safe_dump(content))
 
 
@@ -96,6 +99,8 @@ def test_a_router_that_knows_what_is_lost_is_recommended(
     assert found.level is not None
     assert report["rows"]["calibrating"] + report["rows"]["judging"] == 1600
     assert report["tag"] == "sentiment-router:1"
+    assert (found.system, found.rows) == ("Is it good?", report["rows"]["calibrating"])
+    assert found.evidence == report["worth"]
     worth = report["worth"]
     assert worth["beats_random"]["lower_bound"] > 0
     # What is paid: the small model always, the teacher for what goes on.

@@ -2,169 +2,20 @@
 
 import asyncio
 import json
-import math
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from random import Random
 
 import httpx
 import openai
 import pytest
-from prometheus_client import CollectorRegistry
 
-from bentos.router import api as router_api
-from bentos.router.api import create_app
-from bentos.router.calibration import Calibration
+from benchmarks import hostile
 from bentos.router.deployment import Deployment
-from bentos.router.events import Events
-from bentos.router.meter import RouterMeter
-from bentos.router.routing import Router
-from bentos.router.spending import Spending, today
-from bentos.router.upstream import UnavailableError, Upstream
-from bentos.router.watch import Watch
 from bentos.web import access, json_file
-from bentos.web.access import Access
-from bentos.web.limits import Limits
-from bentos.web.meter import Meter
-from tests.openai_server import OpenAIServer
+from tests.router.house import CHAT, House, down, text_of, user
 from tests.router.test_predictor import knowing
-
-CHAT = "/v1/chat/completions"
-LEVEL = 0.9
-
-
-class House:
-    """Three models and a router before them; `sure` tells how sure the small one is."""
-
-    def __init__(self, keys: Path | None = None, **changes: Any) -> None:
-        self.small = OpenAIServer(lambda text: f"small: {text}")
-        self.teacher = OpenAIServer(lambda text: f"teacher: {text}")
-        self.next = OpenAIServer(lambda text: f"next: {text}")
-        self.servers = {"small": self.small, "teacher": self.teacher, "next": self.next}
-        for server in (self.small, self.next):
-            server.logprob = lambda text: math.log(0.5 if "hard" in text else 0.99)
-        self.events: list[tuple[str, dict[str, object]]] = []
-        self.draws: list[float] = []
-        self.registry = CollectorRegistry()
-        self.meter = RouterMeter("USD", self.registry)
-        prices = {"small": 1.0, "teacher": 10.0, "next": 0.5}
-        content: dict[str, Any] = {
-            "upstreams": {
-                name: {
-                    "base_url": server.base_url,
-                    "model": f"{name}-model",
-                    "price_per_1000_requests": prices[name],
-                    "seconds": 5,
-                }
-                for name, server in self.servers.items()
-            },
-            "tiers": {
-                "standard": ["small", "teacher"],
-                "free": ["small"],
-                "premium": ["teacher"],
-            },
-            "default_tier": "standard",
-        }
-        self.calibration: Calibration | None = Calibration(
-            workload="tiny",
-            models=("small", "teacher"),
-            level=LEVEL,
-            floor=0.98,
-            confidence=0.95,
-            kept=(0.8, 0.2),
-            recommended=True,
-            why="tested",
-            expires=today() + timedelta(days=changes.pop("days", 1)),
-            predictor=changes.pop("predictor", None),
-        )
-        self.deployment = Deployment.model_validate(content | changes)
-        self.spending = Spending(None)
-        self.access = Access(keys)
-
-    async def client(self) -> httpx.AsyncClient:
-        """A client of the router, which lives in this event loop."""
-        outgoing = httpx.AsyncClient(trust_env=False)
-        ups = {n: Upstream(n, c, outgoing) for n, c in self.deployment.upstreams.items()}
-        events = Events("tiny", outgoing, self.deployment.events_url)
-        tell, told = events.tell, self.events
-
-        def note(kind: str, facts: Any) -> None:
-            told.append((kind, dict(facts)))
-            tell(kind, facts)
-
-        events.tell = note  # type: ignore[method-assign]
-        watch = Watch(self.deployment, self.calibration, events)
-        draws = iter(self.draws)
-        app = create_app(
-            "tiny",
-            tuple(self.deployment.tiers),
-            self.deployment.default_tier,
-            self.access,
-            Limits(),
-        )
-        app.state.router = self.router = Router(
-            self.deployment,
-            self.calibration,
-            ups,
-            self.spending,
-            watch,
-            self.meter,
-            lambda: next(draws, 1.0),
-        )
-        return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
-
-    def ask(self, *texts: str, headers: dict[str, str] | None = None) -> list[httpx.Response]:
-        """One request after the other."""
-
-        async def all_of_them() -> list[httpx.Response]:
-            client = await self.client()
-            given = [await client.post(CHAT, json=user(t), headers=headers) for t in texts]
-            await asyncio.gather(*self.router._shadows)
-            return given
-
-        return asyncio.run(all_of_them())
-
-    def value(self, name: str, **labels: str) -> float:
-        return self.registry.get_sample_value(name, labels) or 0.0
-
-
-def user(text: str, **more: object) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": text}], **more}
-
-
-def text_of(response: httpx.Response) -> str:
-    return str(response.json()["choices"][0]["message"]["content"])
-
-
-@pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    def meter(model: str, routes: Any) -> Meter:
-        return Meter(model, routes, CollectorRegistry())
-
-    monkeypatch.setattr(router_api, "Meter", meter)
-
-
-@pytest.fixture
-def house() -> Iterator[Callable[..., House]]:
-    made: list[House] = []
-
-    def make(*arguments: Any, **changes: Any) -> House:
-        made.append(House(*arguments, **changes))
-        return made[-1]
-
-    yield make
-    for each in made:
-        for server in each.servers.values():
-            server.close()
-
-
-@contextmanager
-def down(server: OpenAIServer) -> Iterator[None]:
-    server.failing = [500] * 100
-    yield
-    server.failing = []
 
 
 def test_the_cheap_models_answer_stays_where_it_is_sure(house: Callable[..., House]) -> None:
@@ -279,48 +130,81 @@ def test_a_model_that_keeps_failing_is_left_alone_for_a_while(
         assert len(home.small.failing) == 100 - 3
 
 
-def test_a_wrong_request_is_the_clients_and_asks_nobody_else(house: Callable[..., House]) -> None:
+def test_a_request_that_every_model_refuses_is_the_clients_mistake(
+    house: Callable[..., House],
+) -> None:
     home = house()
-    home.small.failing = [400]
+    home.small.failing, home.teacher.failing = [400], [422]
     [answer] = home.ask("easy")
     assert answer.status_code == 400
     assert answer.json() == {"error": {"message": "not now"}}
-    assert home.teacher.asked == []
+    assert home.value("stillhouse_upstream_failures_total", upstream="teacher") == 0
 
 
-def test_a_canary_takes_its_share_and_is_stopped_when_it_does_worse(
+def test_what_a_cheap_model_refuses_a_dearer_one_may_answer(house: Callable[..., House]) -> None:
+    home = house()
+    home.small.failing = [400]
+    [answer] = home.ask("easy")
+    assert (text_of(answer), answer.headers["x-stillhouse-asked"]) == ("teacher: easy", "teacher")
+
+
+def test_an_unsure_answer_stays_where_the_dear_model_refuses(house: Callable[..., House]) -> None:
+    home = house()
+    home.teacher.failing = [400] * 2
+    whole, stream = home.send(user("hard"), user("hard", stream=True))
+    assert text_of(whole) == "small: hard"
+    assert "small: hard" in stream.text
+    for answer in (whole, stream):
+        assert answer.headers["x-stillhouse-degraded"] == "true"
+
+
+def test_what_the_dearest_refuses_at_once_is_asked_of_nobody_else(
     house: Callable[..., House],
 ) -> None:
-    home = house(canary={"upstream": "next", "of": "small", "share": 0.5})
-    home.next.logprob = lambda text: math.log(0.2)
-    home.draws = [0.0, 0.9] * 500  # every second request is the canary's
-
-    answers = home.ask(*["easy"] * 60)
-
-    upstreams = [answer.headers["x-stillhouse-asked"] for answer in answers]
-    assert upstreams[0] == "next,teacher"
-    [(kind, facts)] = [told for told in home.events if told[0] == "canary-stopped"]
-    assert (kind, facts["bad"], facts["bad_of_the_other"]) == ("canary-stopped", 1.0, 0.0)
-    assert len(home.next.asked) == facts["requests"] < 30
-    assert set(upstreams[-10:]) == {"small"}
+    home = house(days=-1)
+    home.teacher.failing = [400] * 2
+    answers = home.send(user("easy"), user("easy", stream=True))
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert home.small.asked == []
 
 
-def test_a_canary_that_does_as_well_goes_on(house: Callable[..., House]) -> None:
-    home = house(canary={"upstream": "next", "of": "small", "share": 0.5})
-    home.draws = [0.0, 0.9] * 500
+@pytest.mark.parametrize("status", [302, 402])
+def test_what_is_no_mistake_of_the_clients_is_not_passed_on(
+    house: Callable[..., House], status: int
+) -> None:
+    home = house()
+    home.small.failing = [status]
+    [answer] = home.ask("easy")
+    assert text_of(answer) == "teacher: easy"
 
-    home.ask(*["easy"] * 60)
 
-    assert len(home.next.asked) == 30
-    assert not [told for told in home.events if told[0] == "canary-stopped"]
+def test_a_request_without_a_system_message_gets_that_of_the_workload(
+    house: Callable[..., House],
+) -> None:
+    home = house(system="Is it good?")
+    own = {"role": "system", "content": "S"}
+    home.send(user("easy"), {"messages": [own, {"role": "user", "content": "easy"}]})
+
+    first, second = (each["messages"] for each in home.small.asked)
+    assert first[0] == {"role": "system", "content": "Is it good?"}
+    assert second[0] == own
+    assert (len(first), len(second)) == (2, 2)
 
 
-def test_a_canary_that_fails_costs_no_client_its_answer(house: Callable[..., House]) -> None:
-    home = house(canary={"upstream": "next", "of": "small", "share": 0.5})
-    home.draws = [0.0]
-    with down(home.next):
-        [answer] = home.ask("easy")
-    assert text_of(answer) == "small: easy"
+def test_nothing_hostile_is_answered_by_a_failure(house: Callable[..., House]) -> None:
+    home = house()
+    home.small.logprob = lambda _: 0.0
+    attacks = list(islice(hostile.attacks(Random(0)), 500))
+
+    async def ask() -> list[httpx.Response]:
+        client = await home.client()
+        return [await client.post(CHAT, content=a.body, headers=a.headers) for a in attacks]
+
+    answers = asyncio.run(ask())
+    statuses = {answer.status_code for answer in answers}
+    assert statuses <= {200, 400, 404, 413}
+    assert {200, 400} <= statuses
+    assert not [a for a in answers if a.status_code != 200 and "error" not in a.json()]
 
 
 def test_a_shadow_is_asked_and_compared_and_answers_nobody(house: Callable[..., House]) -> None:
@@ -332,77 +216,6 @@ def test_a_shadow_is_asked_and_compared_and_answers_nobody(house: Callable[..., 
     assert len(home.next.asked) == 2
     other = {"upstream": "next", "outcome": "other"}
     assert home.value("stillhouse_shadow_total", **other) == 2
-
-
-def test_drift_of_the_share_that_goes_on_is_told_once(house: Callable[..., House]) -> None:
-    home = house(events_url="http://127.0.0.1:1/api")
-    home.ask(*["hard"] * 40)
-    [(kind, facts)] = home.events
-    assert (kind, facts["expected"], facts["seen"]) == ("escalation-drift", 0.2, 1.0)
-
-
-@pytest.mark.parametrize(("text", "said"), [("easy", "small: easy"), ("hard", "teacher: hard")])
-def test_a_stream_is_a_cheap_answer_in_pieces_or_the_dear_one_as_it_comes(
-    house: Callable[..., House], text: str, said: str
-) -> None:
-    home = house()
-
-    async def ask() -> tuple[str, str]:
-        client = await home.client()
-        response = await client.post(CHAT, json=user(text, stream=True))
-        lines = [line.removeprefix("data: ") for line in response.text.split("\n\n") if line]
-        assert lines[-1] == "[DONE]"
-        pieces = [json.loads(line)["choices"][0]["delta"].get("content", "") for line in lines[:-1]]
-        return "".join(pieces), response.headers["x-stillhouse-upstream"]
-
-    assert asyncio.run(ask()) == (said, said.partition(":")[0])
-
-
-def test_a_stream_falls_back_on_the_cheap_answer(house: Callable[..., House]) -> None:
-    home = house()
-
-    async def ask() -> httpx.Response:
-        client = await home.client()
-        return await client.post(CHAT, json=user("hard", stream=True))
-
-    with down(home.teacher):
-        response = asyncio.run(ask())
-    assert "small: hard" in response.text
-    assert response.headers["x-stillhouse-degraded"] == "true"
-
-
-def test_a_stream_that_does_not_begin_costs_nothing(house: Callable[..., House]) -> None:
-    home = house()
-
-    async def ask() -> httpx.Response:
-        client = await home.client()
-        headers = {"X-Stillhouse-Tier": "premium"}
-        return await client.post(CHAT, json=user("hard", stream=True), headers=headers)
-
-    with down(home.teacher):
-        assert asyncio.run(ask()).status_code == 503
-    assert home.spending.spent("anonymous") == 0
-    assert home.value("stillhouse_upstream_failures_total", upstream="teacher") == 1
-
-
-def test_a_stream_that_breaks_off_before_its_first_piece_is_unavailable(
-    house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home = house()
-
-    async def broken(_: httpx.Response) -> AsyncIterator[bytes]:
-        raise httpx.ReadError("gone")
-        yield b""
-
-    monkeypatch.setattr(httpx.Response, "aiter_bytes", broken)
-
-    async def ask() -> None:
-        await home.client()
-        with pytest.raises(UnavailableError):
-            await router_api._streamed(home.router, user("hard"), "a", "premium", "tiny")
-
-    asyncio.run(ask())
-    assert home.spending.spent("a") == 0
 
 
 def test_without_a_calibration_a_cheaper_model_stands_in_and_is_told(

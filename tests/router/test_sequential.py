@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.router.sequential import Rate, differs, worse
+from bentos.router.sequential import Rate, outside, worse
 
 
 def rate(hits: int, count: int) -> Rate:
@@ -36,10 +36,10 @@ def test_looking_after_every_event_seldom_misleads() -> None:
     rng = np.random.default_rng(0)
     misled = 0
     for _ in range(200):
-        seen = Rate()
+        seen, expected = Rate(), rate(int(rng.binomial(150, 0.2)), 150).bounds(0.025)
         for hit in rng.random(300) < 0.2:
             seen.add(bool(hit))
-            if differs(seen, 0.2, alpha=0.05):
+            if outside(seen, expected, alpha=0.025):
                 misled += 1
                 break
     # Of 200 with at most 5%, more than 19 are met once in a hundred times.
@@ -51,3 +51,9 @@ def test_what_is_worse_is_shown(new: float, shown: bool) -> None:
     old = rate(100, 1000)
     assert worse(rate(round(new * 200), 200), old, alpha=0.01) is shown
     assert not worse(old, rate(round(new * 200), 200), alpha=0.01)
+
+
+def test_what_was_expected_from_few_rows_is_no_sharp_expectation() -> None:
+    seen = rate(600, 2000)
+    assert outside(seen, rate(2000, 10_000).bounds(0.001), alpha=0.001)
+    assert not outside(seen, rate(30, 150).bounds(0.001), alpha=0.001)

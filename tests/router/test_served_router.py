@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -35,6 +36,7 @@ CALIBRATION = Calibration(
     floor=0.98,
     confidence=0.95,
     kept=(1.0, 0.0),
+    rows=100,
     recommended=True,
     why="tested",
     expires=today() + timedelta(days=2),
@@ -49,6 +51,7 @@ class Street:
     keys: Path
     premium: str
     free: str
+    capped: str
     small: subprocess.Popen[bytes]
     deployment: Path
     logs: list[Path]
@@ -88,10 +91,21 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
                 root / "router.log",
             )
             tiers = {"free": ["small"], "standard": ["small", "teacher"], "premium": ["teacher"]}
-            content = {"upstreams": upstreams, "tiers": tiers, "default_tier": "standard"}
+            # Nobody listens there: a new model that never comes up.
+            nobody = {"base_url": f"http://127.0.0.1:{free_port()}/v1"}
+            upstreams["next"] = upstreams["small"] | nobody
+            content = {
+                "upstreams": upstreams,
+                "tiers": tiers,
+                "default_tier": "standard",
+                "canary": {"upstream": "next", "of": "small", "share": 0.5},
+                "shadow": {"upstream": "teacher", "of": "small", "share": 1.0},
+                "day_limits": {"team-c": 0.0025},
+            }
             deployment.write_text(json.dumps(content))
             premium = access.add(keys, "team-p", ["premium", "standard"])
             free = access.add(keys, "team-f", ["free"])
+            capped = access.add(keys, "team-c", ["free"])
             patch.setenv("STILLHOUSE_ROUTER", str(deployment))
             patch.setenv("STILLHOUSE_SPENDING", str(root / "spending.sqlite"))
             port = free_port()
@@ -99,9 +113,8 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
                 processes.append(serve(tag, port, home, sink.fileno(), keys))
             wait_until_ready(f"http://127.0.0.1:{port}", processes[-1], log)
             logs.append(log)
-            yield Street(
-                f"http://127.0.0.1:{port}", keys, premium, free, processes[0], deployment, logs
-            )
+            address = f"http://127.0.0.1:{port}"
+            yield Street(address, keys, premium, free, capped, processes[0], deployment, logs)
         finally:
             for process in processes:
                 if process.poll() is None:
@@ -149,6 +162,34 @@ def test_metrics_tell_whose_answers_they_were(street: Street) -> None:
     metrics = httpx.get(f"{street.router}/metrics").text
     assert 'upstream="small"' in metrics
     assert "stillhouse_upstream_cost_total" in metrics
+
+
+def test_who_has_spent_the_day_is_told_so(street: Street) -> None:
+    assert [ask(street, street.capped)[1] for _ in range(2)] == ["small"] * 2
+    with pytest.raises(openai.RateLimitError, match="spent") as refused:
+        ask(street, street.capped)
+    assert refused.value.code == "insufficient_quota"
+
+
+def test_a_shadow_is_asked_beside_the_answers(street: Street) -> None:
+    ask(street, street.free)
+    until = time.monotonic() + 30
+    while not (found := shadowed(street)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert found <= {"same", "other"}
+    assert found
+
+
+def shadowed(street: Street) -> set[str]:
+    """How shadow requests ended."""
+    metrics = httpx.get(f"{street.router}/metrics").text
+    lines = [line for line in metrics.splitlines() if line.startswith("stillhouse_shadow_total")]
+    return {line.partition('outcome="')[2].partition('"')[0] for line in lines}
+
+
+def test_a_canary_that_is_not_there_costs_nobody_an_answer_and_is_stopped(street: Street) -> None:
+    assert {ask(street, street.free)[1] for _ in range(60)} == {"small"}
+    assert "canary-stopped" in street.logs[-1].read_text()
 
 
 def test_a_router_that_knows_no_models_says_so() -> None:

@@ -7,9 +7,10 @@ import httpx
 import pytest
 
 from bentos.router.deployment import Deployment, UpstreamConfig
-from bentos.router.upstream import UnavailableError, Upstream
+from bentos.router.upstream import Piece, UnavailableError, Upstream
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b" "
+STREAM = b"HTTP/1.1 200 OK\r\n\r\n", b'data: {"choices": []}\n\n'
 HEADERS = b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"
 
 
@@ -53,6 +54,35 @@ def test_a_stream_that_does_not_begin_is_given_up_in_time() -> None:
     started = time.monotonic()
     asyncio.run(asyncio.wait_for(ask(), 30))
     assert time.monotonic() - started >= 0.3
+
+
+def test_a_stream_that_does_not_end_is_given_up_in_time() -> None:
+    async def ask() -> list[Piece]:
+        async with _slow(*STREAM) as upstream, upstream.stream({"messages": []}) as pieces:
+            return [piece async for piece in pieces]
+
+    started = time.monotonic()
+    with pytest.raises(UnavailableError, match="slow: TimeoutError"):
+        asyncio.run(asyncio.wait_for(ask(), 30))
+    assert time.monotonic() - started >= 0.3
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        (b"data: {]\n\n", "none of OpenAI's"),
+        (b"data: []\n\n", "none of OpenAI's"),
+        (b'data: {"choices": [3]}\n\n', "none of OpenAI's"),
+        (b'data: {"error": {"message": "secret"}}\n\n', "it broke off"),
+    ],
+)
+def test_a_stream_of_something_else_is_no_answer(said: bytes, fault: str) -> None:
+    async def ask() -> None:
+        async with _slow(STREAM[0], said) as upstream, upstream.stream({"messages": []}) as pieces:
+            with pytest.raises(UnavailableError, match=fault):
+                await anext(pieces)
+
+    asyncio.run(asyncio.wait_for(ask(), 30))
 
 
 def test_a_router_waits_for_all_its_models_in_turn() -> None:
