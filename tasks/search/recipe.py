@@ -115,13 +115,8 @@ def base(workload: Workload, search: SearchConfig) -> Workload:
     """
     teacher = workload.evaluate.candidates[workload.gate.teacher]
     teacher = teacher.model_copy(update={"rows": search.rows})
-    students = (
-        workload.distill[lever.split("/")[1]]
-        for lever in dict.fromkeys(lever for chain in search.chains for lever in chain)
-        if lever.startswith("distill/")
-    )
     origins = (_parent(workload, chain[0]) for chain in search.chains)
-    goals = [maker(teacher.candidate), *map(maker, origins), *map(lesson, students)]
+    goals = [maker(teacher.candidate), *map(maker, origins), *_lessons(workload, search)]
     kept = workload.only(workload.needed(goals))
     content = kept.model_dump(mode="json", by_alias=True)
     asked = {told.teacher for told in kept.ask.values()}
@@ -130,6 +125,16 @@ def base(workload: Workload, search: SearchConfig) -> Workload:
     content |= {"baseline": {}, "route": {}, "search": None}
     content["gate"] |= {"cost_references": [], "champion": None}
     return Workload.model_validate(content)
+
+
+def _lessons(workload: Workload, search: SearchConfig) -> Iterator[StageRef]:
+    """What makes all that levers learn from."""
+    for lever in dict.fromkeys(lever for chain in search.chains for lever in chain):
+        stage, variant = lever.split("/")
+        if stage == "distill":
+            yield lesson(workload.distill[variant])
+        elif stage == "finetune" and (asked := workload.finetune[variant].answers) is not None:
+            yield StageRef("ask", asked)
 
 
 def with_recipe(

@@ -40,9 +40,9 @@ def test_what_recipes_share_is_the_teacher_and_what_the_levers_start_from() -> N
     assert list(shared.label) == ["lora"]
 
 
-def test_a_running_teacher_and_answers_from_elsewhere_are_shared_too() -> None:
+def asking() -> dict[str, Any]:
+    """The demo with two models elsewhere, each asked for answers."""
     content = WORKLOAD.model_dump(mode="json", by_alias=True)
-    common = {"from": "prune/depth16", "max_steps": 1}
     content["remote"] = {
         name: {
             "base_url": "http://127.0.0.1:1/v1",
@@ -54,6 +54,12 @@ def test_a_running_teacher_and_answers_from_elsewhere_are_shared_too() -> None:
         for name in ("large", "idle")
     }
     content["ask"] = {name: {"teacher": name, "rows": 8} for name in ("large", "idle")}
+    return content
+
+
+def test_a_running_teacher_and_answers_from_elsewhere_are_shared_too() -> None:
+    content = asking()
+    common = {"from": "prune/depth16", "max_steps": 1}
     content["distill"] = {
         "small": common | {"method": "text", "answers": "large"},
         "other": common | {"method": "online", "teacher": "fetch/base"},
@@ -79,6 +85,32 @@ def test_a_running_teacher_and_answers_from_elsewhere_are_shared_too() -> None:
         assert lesson in targets
         assert not any(target.startswith(("label", "remote")) for target in targets)
         assert ("ask@large" in targets) == (student == "small")
+
+
+def test_answers_that_a_model_is_tuned_on_are_shared_too(tmp_path: Path) -> None:
+    content = asking()
+    content["finetune"]["told"] = {"from": "fetch/base", "answers": "large", "max_steps": 1}
+    content["search"] |= {"values": {}, "idle": {}, "brief": {}, "optional": []}
+    content["search"]["chains"] = [["finetune/told", "quantize/small-int8"]]
+    workload = Workload.model_validate(content)
+    asked = workload.search
+    assert asked is not None
+    shared = recipes.base(workload, asked)
+    assert list(shared.ask) == list(shared.remote) == ["large"]
+    recipe = Recipe(levers=("finetune/told", "quantize/small-int8"))
+    grown, name = recipes.with_recipe(shared, workload, asked, recipe)
+    assert "ask@large" in [ref.target for ref in recipes.stages(grown, name)]
+    again = released(recipes.found(workload, asked, recipe), tmp_path)
+    assert again.finetune["told"].answers == "large"
+    assert list(again.ask) == list(again.remote) == ["large"]
+
+
+def released(content: dict[str, Any], root: Path) -> Workload:
+    """What a release reads of a workload file that a search has written."""
+    content = content | {"budgets": {"smoke": {}, "quick": {}, "full": {}}}
+    (root / "workloads").mkdir()
+    (root / "workloads/found.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return resolve("found", "quick", {}, root).workload
 
 
 def test_recipes_that_begin_alike_share_their_beginning() -> None:
