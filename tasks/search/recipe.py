@@ -162,9 +162,19 @@ def with_recipe(
         name = f"{variant}-{digest.hexdigest()[:DIGITS]}"
         content[stage][name] = settings | {"from": parent}
         parent = f"{stage}/{name}"
-    entry = {"candidate": parent, "engine": "openvino", "role": "candidate", "rows": search.rows}
+    engine = _engine(workload, recipe.levers[-1])
+    entry = {"candidate": parent, "engine": engine, "role": "candidate", "rows": search.rows}
     content["evaluate"]["candidates"][name] = entry
     return Workload.model_validate(content), name
+
+
+def _engine(workload: Workload, lever: str) -> str:
+    """What runs a lever's model: as the workload evaluates it, else, where it can, as its teacher."""
+    able, entries = workload.engines(lever), workload.evaluate.candidates
+    asked = [entry.engine for entry in entries.values() if entry.candidate == lever]
+    asked.append(entries[workload.gate.teacher].engine)
+    # Else the last: transformers is always here, vLLM is not.
+    return next((engine for engine in asked if engine in able), able[-1])
 
 
 def _weigh(
@@ -211,7 +221,7 @@ def found(workload: Workload, search: SearchConfig, recipe: Recipe) -> dict[str,
     teacher = workload.evaluate.candidates[workload.gate.teacher]
     content["evaluate"]["candidates"] = {
         workload.gate.teacher: teacher.model_dump(mode="json", exclude_defaults=True),
-        recipe.levers[-1].split("/")[1]: {"candidate": parent, "engine": "openvino"},
+        parent.split("/")[1]: {"candidate": parent, "engine": _engine(workload, parent)},
     }
     return content
 

@@ -105,6 +105,41 @@ def test_answers_that_a_model_is_tuned_on_are_shared_too(tmp_path: Path) -> None
     assert list(again.ask) == list(again.remote) == ["large"]
 
 
+@pytest.mark.parametrize(
+    ("lever", "made", "engine"),
+    [
+        ("quantize/last", {"bits": 8}, "openvino"),
+        ("quantize/last", {"format": "compressed_tensors", "scheme": "w8a8"}, "transformers"),
+        ("prune/small", None, "transformers"),
+    ],
+)
+def test_what_a_recipe_ends_in_is_asked_of_an_engine_that_reads_it(
+    lever: str, made: dict[str, Any] | None, engine: str, tmp_path: Path
+) -> None:
+    content = WORKLOAD.model_dump(mode="json", by_alias=True)
+    if made is not None:
+        content["quantize"]["last"] = {"from": "finetune/lora", **made}
+    content["search"] |= {"values": {}, "idle": {}, "brief": {}, "optional": []}
+    content["search"]["chains"] = [["prune/depth16", lever]]
+    recipe = Recipe(levers=("prune/depth16", lever))
+
+    def asked(content: dict[str, Any], root: Path) -> str:
+        workload = Workload.model_validate(content)
+        assert workload.search is not None
+        shared = recipes.base(workload, workload.search)
+        grown, name = recipes.with_recipe(shared, workload, workload.search, recipe)
+        root.mkdir()
+        again = released(recipes.found(workload, workload.search, recipe), root)
+        [last] = {"teacher", *again.evaluate.candidates} - {"teacher"}
+        assert again.evaluate.candidates[last].engine == grown.evaluate.candidates[name].engine
+        return grown.evaluate.candidates[name].engine
+
+    assert asked(content, tmp_path / "by-default") == engine
+    if engine != "openvino":
+        content["evaluate"]["candidates"]["mine"] = {"candidate": lever, "engine": "vllm"}
+        assert asked(content, tmp_path / "as-told") == "vllm"
+
+
 def released(content: dict[str, Any], root: Path) -> Workload:
     """What a release reads of a workload file that a search has written."""
     content = content | {"budgets": {"smoke": {}, "quick": {}, "full": {}}}
