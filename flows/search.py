@@ -143,7 +143,8 @@ class _Search:
         journal = paths.state() / "searches" / f"{run}.log"
         journal.parent.mkdir(parents=True, exist_ok=True)
         composed = recipe.composed(workload, workload.search)
-        self._study: Study = Study(journal, workload.search, composed)
+        origins = recipe.origins_of(workload, workload.search)
+        self._study: Study = Study(journal, workload.search, composed, origins)
 
     def run(self) -> State[str]:
         """Teacher first, then recipe after recipe, then what was found."""

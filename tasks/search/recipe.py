@@ -12,11 +12,11 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
-from tasks.config import Config
+from tasks.config import CandidateName, Config
 from tasks.search.config import Chain, SearchConfig, Value, owner
 from tasks.workload import StageRef, Workload, lesson, maker
 
@@ -29,6 +29,12 @@ FIRST = ("fetch", "prepare")
 SET_BY_A_RUN = ("reads", "spelt_by")
 """Settings that nobody writes."""
 
+Origins = Mapping[Chain, str]
+"""What the first lever of each chain starts from, whether or not a recipe leaves it out."""
+
+ALIKE: Final[Origins] = {}
+"""All chains start from the same."""
+
 
 class Recipe(Config):
     """One way from the tuned model to what an engine runs.
@@ -36,26 +42,58 @@ class Recipe(Config):
     Attributes:
         levers: applied in this order.
         values: settings that differ from the workload's, by dotted key.
+        origin: what it starts from, where that is not what the first chain with these levers
+            starts from; so a model that two chains lead to has one recipe.
     """
 
     levers: tuple[str, ...]
     values: dict[str, Value] = Field(default={})
+    origin: CandidateName | None = Field(default=None)
 
     def __str__(self) -> str:
-        return " > ".join(self._told(lever) for lever in self.levers)
+        told = " > ".join(self._told(lever) for lever in self.levers)
+        return f"{self.origin}: {told}" if self.origin else told
 
     def _told(self, lever: str) -> str:
         own = [f"{k.split('.', 2)[2]} {v}" for k, v in self.values.items() if owner(k) == lever]
         return f"{lever} ({', '.join(own)})" if own else lever
 
 
+def origins_of(workload: Workload, search: SearchConfig) -> Origins:
+    """What recipes of each chain start from."""
+    return {chain: _parent(workload, chain[0]) for chain in search.chains}
+
+
+def of_chain(
+    chain: Chain,
+    levers: Collection[str],
+    values: Mapping[str, Value],
+    search: SearchConfig,
+    origins: Origins,
+) -> Recipe:
+    """The recipe of one chain that takes these levers, and steps over its others."""
+    taken = tuple(lever for lever in chain if lever in levers)
+    own, first = (origins.get(each) for each in (chain, _first_with(taken, search)))
+    return Recipe(levers=taken, values=dict(values), origin=None if own == first else own)
+
+
+def _first_with(levers: Sequence[str], search: SearchConfig) -> Chain:
+    for chain in search.chains:
+        rest = iter(chain)
+        if all(lever in rest for lever in levers):
+            return chain
+    raise ValueError(f"{' > '.join(levers)}: in no chain of the search")
+
+
 def composed(workload: Workload, search: SearchConfig) -> list[Chain]:
     """Chains that start from what another lever made: no lever of theirs is ever alone."""
     levers = {lever for chain in search.chains for lever in chain}
-    return [chain for chain in search.chains if _parent(workload, chain[0]) in levers]
+    return [chain for chain, origin in origins_of(workload, search).items() if origin in levers]
 
 
-def alone(search: SearchConfig, besides: Collection[Chain] = ()) -> dict[str, list[Recipe]]:
+def alone(
+    search: SearchConfig, besides: Collection[Chain] = (), origins: Origins = ALIKE
+) -> dict[str, list[Recipe]]:
     """Every lever by itself, in all its strengths, by its name; chains `besides` have none."""
     found: dict[str, list[Recipe]] = {}
     for chain in search.chains:
@@ -63,10 +101,9 @@ def alone(search: SearchConfig, besides: Collection[Chain] = ()) -> dict[str, li
             continue
         last = chain[-1]
         for lever in (*(each for each in chain[:-1] if each in search.optional), last):
-            levers = (last,) if lever == last else (lever, last)
             idle = {} if lever == last else _of(search.idle, last)
             recipes = [
-                Recipe(levers=levers, values={**idle, **values})
+                of_chain(chain, {lever, last}, {**idle, **values}, search, origins)
                 for values in _strengths(search, lever)
             ]
             known = found.setdefault(lever, [])
@@ -82,7 +119,9 @@ def _strengths(search: SearchConfig, lever: str) -> Iterator[dict[str, Value]]:
             yield values
 
 
-def together(search: SearchConfig, strongest: Mapping[str, Recipe]) -> Recipe | None:
+def together(
+    search: SearchConfig, strongest: Mapping[str, Recipe], origins: Origins = ALIKE
+) -> Recipe | None:
     """Several levers, each as strong as in its own recipe; None where no chain has two of them."""
     for chain in search.chains:
         taken = [lever for lever in chain if lever in strongest]
@@ -90,8 +129,8 @@ def together(search: SearchConfig, strongest: Mapping[str, Recipe]) -> Recipe | 
             values = _of(search.idle, chain[-1])
             for lever in taken:
                 values |= _of(strongest[lever].values, lever)
-            levers = tuple(each for each in chain if each in taken or each not in search.optional)
-            return Recipe(levers=levers, values=values)
+            levers = [each for each in chain if each in taken or each not in search.optional]
+            return of_chain(chain, levers, values, search, origins)
     return None
 
 
@@ -115,8 +154,8 @@ def base(workload: Workload, search: SearchConfig) -> Workload:
     """
     teacher = workload.evaluate.candidates[workload.gate.teacher]
     teacher = teacher.model_copy(update={"rows": search.rows})
-    origins = (_parent(workload, chain[0]) for chain in search.chains)
-    goals = [maker(teacher.candidate), *map(maker, origins), *_lessons(workload, search)]
+    starts = origins_of(workload, search).values()
+    goals = [maker(teacher.candidate), *map(maker, starts), *_lessons(workload, search)]
     kept = workload.only(workload.needed(goals))
     content = kept.model_dump(mode="json", by_alias=True)
     asked = {told.teacher for told in kept.ask.values()}
@@ -169,7 +208,7 @@ def with_recipe(
 
 
 def _engine(workload: Workload, lever: str) -> str:
-    """What runs a lever's model: as the workload evaluates it, else, where it can, as its teacher."""
+    """What runs a lever's model: what the workload evaluates it by, else rather the teacher's."""
     able, entries = workload.engines(lever), workload.evaluate.candidates
     asked = [entry.engine for entry in entries.values() if entry.candidate == lever]
     asked.append(entries[workload.gate.teacher].engine)
@@ -227,12 +266,9 @@ def found(workload: Workload, search: SearchConfig, recipe: Recipe) -> dict[str,
 
 
 def _origin(workload: Workload, search: SearchConfig, recipe: Recipe) -> str:
-    """What the first lever of the recipe's chain starts from, whether or not it is left out."""
-    for chain in search.chains:
-        rest = iter(chain)
-        if all(lever in rest for lever in recipe.levers):
-            return _parent(workload, chain[0])
-    raise ValueError(f"{recipe}: in no chain of the search")
+    if recipe.origin is not None:
+        return recipe.origin
+    return _parent(workload, _first_with(recipe.levers, search)[0])
 
 
 def _parent(workload: Workload, lever: str) -> str:

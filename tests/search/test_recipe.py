@@ -219,6 +219,50 @@ def test_a_lever_on_what_another_one_made_is_not_alone() -> None:
     assert recipes.alone(config, besides) == recipes.alone(search())
 
 
+def of_two_teachers() -> tuple[Workload, SearchConfig]:
+    """The demo with chains that differ in nothing but what they start from."""
+    content = WORKLOAD.model_dump(mode="json", by_alias=True)
+    content["finetune"]["other"] = content["finetune"]["lora"] | {"rank": 2}
+    content["prune"]["other"] = content["prune"]["depth16"] | {"from": "finetune/other"}
+    content["search"] |= {"values": {}, "idle": {}, "brief": {}}
+    content["search"] |= {
+        "chains": [["prune/depth16", "quantize/small-int8"], ["prune/other", "quantize/small-int8"]]
+    }
+    content["search"]["optional"] = ["prune/depth16", "prune/other"]
+    workload = Workload.model_validate(content)
+    assert workload.search is not None
+    return workload, workload.search
+
+
+def test_a_recipe_is_made_from_what_its_own_chain_starts_from(tmp_path: Path) -> None:
+    workload, asked = of_two_teachers()
+    grown = recipes.base(workload, asked)
+    starts = recipes.origins_of(workload, asked)
+    one, other = recipes.alone(asked, origins=starts)["quantize/small-int8"]
+    assert one.levers == other.levers
+    assert str(one) == "quantize/small-int8"
+    assert str(other) == "finetune/other: quantize/small-int8"
+    for recipe, origin in ((one, "finetune/lora"), (other, "finetune/other")):
+        grown, name = recipes.with_recipe(grown, workload, asked, recipe)
+        assert grown.quantize[name].parent == origin
+        (root := tmp_path / name).mkdir()
+        again = released(recipes.found(workload, asked, recipe), root)
+        assert again.quantize["small-int8"].parent == origin
+    pruned = recipes.alone(asked, origins=starts)["prune/other"]
+    assert pruned == [Recipe(levers=("prune/other", "quantize/small-int8"))]
+
+
+def test_a_model_that_two_chains_lead_to_is_one_recipe() -> None:
+    workload, asked = of_two_teachers()
+    content = workload.model_dump(mode="json", by_alias=True)
+    content["prune"]["other"]["from"] = "finetune/lora"
+    starts = recipes.origins_of(Workload.model_validate(content), asked)
+    for chain in asked.chains:
+        taken = recipes.of_chain(chain, {"quantize/small-int8"}, {}, asked, starts)
+        assert taken == Recipe(levers=("quantize/small-int8",))
+    assert len(recipes.alone(asked, origins=starts)["quantize/small-int8"]) == 1
+
+
 def test_a_brief_look_and_back() -> None:
     short = recipes.brief(composed(12, 8), search())
     assert short.values["distill.small.max_steps"] == 75
