@@ -18,7 +18,7 @@ from pydantic import Field
 
 from tasks.config import CandidateName, Config
 from tasks.search.config import Chain, SearchConfig, Value, owner
-from tasks.workload import StageRef, Workload, lesson, maker
+from tasks.workload import VARIANTS, StageRef, Workload, lesson, maker
 
 DIGITS = 8
 """Of a variant's hash: enough for millions of recipes."""
@@ -262,7 +262,18 @@ def found(workload: Workload, search: SearchConfig, recipe: Recipe) -> dict[str,
         workload.gate.teacher: teacher.model_dump(mode="json", exclude_defaults=True),
         parent.split("/")[1]: {"candidate": parent, "engine": _engine(workload, parent)},
     }
-    return content
+    return _needed(content)
+
+
+def _needed(content: dict[str, Any]) -> dict[str, Any]:
+    """A workload file's content without the variants that nothing evaluated is made from."""
+    whole = Workload.model_validate(content)
+    kept = whole.only(whole.needed(StageRef("evaluate", n) for n in whole.evaluate.candidates))
+    names = {section: set(getattr(kept, section)) for section in VARIANTS}
+    names["remote"] = {told.teacher for told in kept.ask.values()}
+    for section, left in names.items():
+        content[section] = {n: told for n, told in content.get(section, {}).items() if n in left}
+    return {section: told for section, told in content.items() if told or section not in names}
 
 
 def _origin(workload: Workload, search: SearchConfig, recipe: Recipe) -> str:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tasks.search import recipe as recipes
 from tasks.search.config import SearchConfig, owner
 from tasks.search.recipe import Recipe
-from tasks.workload import Workload, resolve
+from tasks.workload import VARIANTS, Workload, resolve
 
 ROOT = Path(__file__).parents[2]
 WORKLOAD = resolve("sentiment", "quick", {}, ROOT).workload
@@ -290,6 +290,32 @@ def test_what_was_found_is_a_workload_file_like_any_other(tmp_path: Path) -> Non
     assert again.distill["small"] == WORKLOAD.distill["small"]
     assert list(again.evaluate.candidates) == ["teacher", "small-int8"]
     assert again.gate.margin == WORKLOAD.gate.margin
+
+
+@pytest.mark.parametrize(
+    ("levers", "made"),
+    [
+        (("quantize/small-int8",), {"finetune/lora"}),
+        (("prune/small", "quantize/small-int8"), {"finetune/lora", "prune/small"}),
+        (
+            ("prune/depth16", "distill/small", "quantize/small-int8"),
+            {"finetune/lora", "prune/depth16", "label/lora", "distill/small"},
+        ),
+        (
+            ("prune/smaller", "distill/smaller", "quantize/small-int8"),
+            {"finetune/lora", "prune/depth16", "label/lora", "distill/small"}
+            | {"prune/smaller", "distill/smaller"},
+        ),
+    ],
+)
+def test_a_release_of_what_was_found_makes_nothing_else(
+    levers: tuple[str, ...], made: set[str], tmp_path: Path
+) -> None:
+    config = WORKLOAD.search
+    assert config is not None
+    again = released(recipes.found(WORKLOAD, config, Recipe(levers=levers)), tmp_path)
+    variants = {f"{stage}/{name}" for stage in VARIANTS for name in getattr(again, stage)}
+    assert variants == made | {"quantize/teacher-fp32", "quantize/small-int8"}
 
 
 def narrowing() -> tuple[Workload, SearchConfig]:
