@@ -67,14 +67,15 @@ def origins_of(workload: Workload, search: SearchConfig) -> Origins:
 def of_chain(
     chain: Chain,
     levers: Collection[str],
-    values: Mapping[str, Value],
+    values: Mapping[str, object],
     search: SearchConfig,
     origins: Origins,
 ) -> Recipe:
     """The recipe of one chain that takes these levers, and steps over its others."""
     taken = tuple(lever for lever in chain if lever in levers)
     own, first = (origins.get(each) for each in (chain, _first_with(taken, search)))
-    return Recipe(levers=taken, values=dict(values), origin=None if own == first else own)
+    origin = None if own == first else own
+    return Recipe.model_validate({"levers": taken, "values": values, "origin": origin})
 
 
 def _first_with(levers: Sequence[str], search: SearchConfig) -> Chain:
