@@ -2,15 +2,17 @@
 
     make install && .venv/bin/python -m benchmarks.killed_search 20
 
-searches recipes for the workload sentiment (real weights and data, budget smoke; so few that all
-are tried) in two clones of this checkout. In the first one nothing happens; in the second one the
-worker, the run and whatever stage is at work are killed so many times, at moments drawn at random,
-and started again. Writes benchmarks/results/killed-search.json. Fails unless both tried the same
-recipes, each with the same quality, and stages started again no more often than they were killed.
-Budget for 20 kills: forty minutes on 2 cores.
+searches recipes for the workload sentiment (real weights and data, budget smoke but for checkpoints
+within the training of every recipe; so few recipes that all are tried) in two clones of this
+checkout. In the first one nothing happens; in the second one the worker, the run and whatever stage
+is at work are killed so many times, at moments drawn at random, half of them after the first recipe
+has begun, and started again. Writes benchmarks/results/killed-search.json. Fails unless both tried
+the same recipes, each with the same quality, stages started again no more often than they were
+killed, and recipes were. Budget for 20 kills: seventy minutes on 2 cores.
 """
 
 import json
+import re
 import signal
 import tempfile
 import time
@@ -22,12 +24,13 @@ import numpy as np
 import psutil
 import yaml
 
-from benchmarks.clone import FINAL, House, cloned
+from benchmarks.clone import FINAL, House, cloned, until
 from benchmarks.interrupted import ran
 from benchmarks.release import RESULTS
 from tasks import params, paths, records, stage
 from tasks.errors import StillhouseError
 from tasks.search.outcome import Outcome
+from tasks.search.recipe import DIGITS
 
 RESULT = RESULTS / "killed-search.json"
 WORKLOAD = "sentiment-killed"
@@ -36,6 +39,10 @@ BETWEEN = (8.0, 60.0)
 """Seconds from the moment when all is up again to the next kill, drawn evenly."""
 
 SEED = 0
+CHECKPOINTS = 3
+OF_A_RECIPE = re.compile(rf"-[0-9a-f]{{{DIGITS}}}$")
+"""How stages are named that a recipe does not share with all others."""
+
 SPACE = {
     "chains": [["prune/depth16", "distill/small", "quantize/small-int8"]],
     "optional": ["prune/depth16", "distill/small"],
@@ -61,17 +68,25 @@ def main(arguments: list[str]) -> None:
         raise StillhouseError(f"{RESULT}: not the same recipes, or not of the same quality")
     if sum(result["hit"].values()) > killed["kills"]:
         raise StillhouseError(f"{RESULT}: a finished stage was started again")
+    if not killed["kills_in_recipes"]:
+        raise StillhouseError(f"{RESULT}: the search was over before a recipe could be killed")
+
+
+def workload(root: Path) -> dict[str, Any]:
+    """What is searched: few recipes, whose trainings can go on where they were killed."""
+    content: dict[str, Any] = params.load_yaml(root / "workloads/sentiment.yaml")
+    content |= {"workload": WORKLOAD, "search": SPACE}
+    content["budgets"]["smoke"]["distill.small.checkpoints"] = CHECKPOINTS
+    return content
 
 
 def _searched(root: Path, kills: int) -> dict[str, Any]:
     with cloned(root) as house:
-        content = params.load_yaml(house.root / "workloads/sentiment.yaml")
-        content |= {"workload": WORKLOAD, "search": SPACE}
         file = house.root / f"workloads/{WORKLOAD}.yaml"
-        file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        file.write_text(yaml.safe_dump(workload(house.root), sort_keys=False), encoding="utf-8")
         started = time.monotonic()
         run = house.start("search", workload=WORKLOAD, budget="smoke", hours=4.0)
-        done = _kill_now_and_then(house, run, kills)
+        done, in_recipes = _kill_now_and_then(house, run, kills)
         state = house.finished(run, SECONDS)["state"]
         if state["type"] != "COMPLETED":
             raise StillhouseError(f"the search ended {state['type']}: {state['message']}")
@@ -79,6 +94,8 @@ def _searched(root: Path, kills: int) -> dict[str, Any]:
         outcome = Outcome.model_validate_json(found.read_text(encoding="utf-8"))
         return {
             "kills": done,
+            "kills_in_recipes": in_recipes,
+            "trainings_resumed": _resumed(house, run),
             "seconds": round(time.monotonic() - started, 1),
             "qualities": {f"{e.phase}: {e.recipe}": e.quality for e in outcome.tried},
             "frontier": [e.recipe for e in outcome.tried if e.name in outcome.frontier],
@@ -86,17 +103,38 @@ def _searched(root: Path, kills: int) -> dict[str, Any]:
         }
 
 
-def _kill_now_and_then(house: House, run: str, kills: int) -> int:
-    """So many times, or until the search has ended; how many times it was."""
-    draw = np.random.default_rng(SEED)
+def _kill_now_and_then(house: House, run: str, kills: int) -> tuple[int, int]:
+    """So many times, or until the search has ended; how many times it was, and was in recipes.
+
+    The second half waits for the first recipe, however often what all share was killed.
+    """
+    draw, in_recipes = np.random.default_rng(SEED), 0
     for count in range(kills):
+        if count >= kills // 2:
+            until(lambda: _in_recipes(house, run) or _over(house, run), SECONDS, "a first recipe")
         time.sleep(draw.uniform(*BETWEEN))
-        if house.state_of(run) in FINAL:
-            return count
+        if _over(house, run):
+            return count, in_recipes
+        in_recipes += _in_recipes(house, run)
         _kill_all(house, run)
         print(f"killed {count + 1} of {kills}", flush=True)
         house.command("up")
-    return kills
+    return kills, in_recipes
+
+
+def _over(house: House, run: str) -> bool:
+    return house.state_of(run) in FINAL
+
+
+def _in_recipes(house: House, run: str) -> bool:
+    """Whether the first recipe has begun."""
+    return any(OF_A_RECIPE.search(name) for name in ran(house, run))
+
+
+def _resumed(house: House, run: str) -> int:
+    """How often a training went on from a checkpoint."""
+    logs = (house.state / "logs" / run).glob("*.log")
+    return sum(log.read_text(errors="replace").count("resuming at step") for log in logs)
 
 
 def _kill_all(house: House, run: str) -> None:

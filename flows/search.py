@@ -28,6 +28,7 @@ from flows.worktree import Worktree
 from tasks import candidates_table, paths, records
 from tasks.candidates_table import Evaluation
 from tasks.errors import ConfigError, Problem, StillhouseError
+from tasks.search.config import SearchConfig
 from tasks.search.frontier import Point
 from tasks.workload import Budget, Resolved, StageRef, Workload, resolve
 
@@ -84,18 +85,32 @@ def _search(
     begun = worktree.begun(checkout, run)
     source = worktree.folder_of(run) if begun else checkout
     told = resolve(workload, budget, overrides, source, local=checkout).workload
-    if told.search is None:
-        remedy = "no such section; name the levers to search, as workloads/sentiment.yaml does"
-        raise ConfigError(
-            [Problem(str(paths.WORKLOADS / f"{workload}.yaml"), "search", "-", remedy)]
-        )
-    config = told.search.model_copy(update={"hours": hours})
+    config = section(told, str(paths.WORKLOADS / f"{workload}.yaml"))
+    config = config.model_copy(update={"hours": hours})
     told = told.model_copy(update={"search": config})
     prepare = partial(_write_start, checkout, told)
     house = worktree.open_worktree(checkout, run, f"search-{workload}-{budget}", prepare)
     compute.name_run(house.name)
     get_run_logger().info("%s works in %s", house.name, house.root)
     return _Search(house, told, run).run()
+
+
+def section(workload: Workload, file: str) -> SearchConfig:
+    """What a search may try.
+
+    Raises:
+        ConfigError: nothing is told, or the teacher is not measured here.
+    """
+    if workload.search is None:
+        remedy = "no such section; name the levers to search, as workloads/sentiment.yaml does"
+        raise ConfigError([Problem(file, "search", "-", remedy)])
+    if (teacher := workload.gate.teacher) in workload.remote:
+        remedy = (
+            "an entry of remote, and a search measures its teacher on this machine; name an entry "
+            "of evaluate.candidates"
+        )
+        raise ConfigError([Problem(file, "gate.teacher", teacher, remedy)])
+    return workload.search
 
 
 def _write_start(checkout: Path, workload: Workload, root: Path) -> None:
@@ -128,7 +143,8 @@ class _Search:
         journal = paths.state() / "searches" / f"{run}.log"
         journal.parent.mkdir(parents=True, exist_ok=True)
         composed = recipe.composed(workload, workload.search)
-        self._study: Study = Study(journal, workload.search, composed)
+        origins = recipe.origins_of(workload, workload.search)
+        self._study: Study = Study(journal, workload.search, composed, origins)
 
     def run(self) -> State[str]:
         """Teacher first, then recipe after recipe, then what was found."""

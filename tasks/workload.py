@@ -33,7 +33,7 @@ from tasks.params import load_yaml, problems
 from tasks.prepare import fit
 from tasks.prepare.config import Prepare
 from tasks.prune.config import PruneConfig
-from tasks.quantize.config import ENGINES, QuantizeConfig
+from tasks.quantize.config import ENGINES, UNCONVERTED, QuantizeConfig
 from tasks.remote_config import RemoteConfig
 from tasks.route.config import RouteConfig
 from tasks.search.config import SearchConfig
@@ -94,6 +94,11 @@ class Workload(Config):
             for name, config in getattr(self, maker).items():
                 found[f"{maker}/{name}"] = config.parent
         return found
+
+    def engines(self, candidate: str) -> tuple[str, ...]:
+        """Which engines here run a candidate."""
+        maker, variant = candidate.split("/")
+        return ENGINES[self.quantize[variant].format] if maker == "quantize" else UNCONVERTED
 
     def levers(self) -> set[str]:
         """Every lever that a search may pull."""
@@ -357,7 +362,7 @@ def _contradictions(workload: Workload, file: str) -> list[Problem]:
         remedy = f"this entry of evaluate.candidates alone must have role champion, not {champions}"
         found.append(Problem(file, "gate.champion", str(workload.gate.champion), remedy))
     found += _metrics(workload, file)
-    found += _engines(workload, file)
+    found += [*_engines(workload, file), *_unserved(workload, file)]
     found += [*_routers(workload, file), *_feedback(workload, file), *_tools(workload, file)]
     named_all = [*workload.baseline, *workload.remote, *workload.evaluate.candidates]
     twice = sorted({name for name in named_all if named_all.count(name) > 1})
@@ -418,6 +423,15 @@ def _engines(workload: Workload, file: str) -> Iterator[Problem]:
                     else "no engine here serves it; evaluate another format"
                 )
                 yield Problem(file, f"evaluate.candidates.{name}.engine", entry.engine, remedy)
+
+
+def _unserved(workload: Workload, file: str) -> Iterator[Problem]:
+    """Chains of the search that end in what no engine here runs: no recipe could be measured."""
+    known, chains = workload.candidates(), workload.search.chains if workload.search else ()
+    for lever in dict.fromkeys(chain[-1] for chain in chains):
+        if lever in known and not workload.engines(lever):
+            remedy = "no engine here serves its format; end the chain in another one"
+            yield Problem(file, "search.chains", lever, remedy)
 
 
 def _feedback(workload: Workload, file: str) -> Iterator[Problem]:

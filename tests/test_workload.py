@@ -205,6 +205,17 @@ def test_a_format_is_evaluated_by_its_engine(
     )
 
 
+def test_a_search_does_not_end_its_recipes_in_what_no_engine_runs(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    content["quantize"]["small-gguf"] = {"from": "prune/small", "format": "gguf", "scheme": "q8_0"}
+    resolve("mine", "quick", {}, saved(content, tmp_path))
+    content["search"]["chains"].append(["prune/depth16", "quantize/small-gguf"])
+    told = complaints(content, tmp_path)
+    assert "search.chains = quantize/small-gguf: no engine here serves its format" in told
+    assert "search.chains = quantize/small-int8" not in told
+
+
 def test_candidates_made_from_each_other_are_refused(
     content: dict[str, Any], tmp_path: Path
 ) -> None:

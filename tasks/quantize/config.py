@@ -44,6 +44,9 @@ ENGINES: Final[dict[Format, tuple[str, ...]]] = {
 }
 """Which engines of ours run a format; llama.cpp is none."""
 
+UNCONVERTED: Final[tuple[str, ...]] = ("vllm", "transformers")
+"""Which engines of ours run weights as training leaves them."""
+
 
 class QuantizeConfig(Config):
     """One quantized variant."""

@@ -12,13 +12,13 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
-from tasks.config import Config
+from tasks.config import CandidateName, Config
 from tasks.search.config import Chain, SearchConfig, Value, owner
-from tasks.workload import StageRef, Workload, lesson, maker
+from tasks.workload import VARIANTS, StageRef, Workload, lesson, maker
 
 DIGITS = 8
 """Of a variant's hash: enough for millions of recipes."""
@@ -29,6 +29,12 @@ FIRST = ("fetch", "prepare")
 SET_BY_A_RUN = ("reads", "spelt_by")
 """Settings that nobody writes."""
 
+Origins = Mapping[Chain, str]
+"""What the first lever of each chain starts from, whether or not a recipe leaves it out."""
+
+ALIKE: Final[Origins] = {}
+"""All chains start from the same."""
+
 
 class Recipe(Config):
     """One way from the tuned model to what an engine runs.
@@ -36,26 +42,59 @@ class Recipe(Config):
     Attributes:
         levers: applied in this order.
         values: settings that differ from the workload's, by dotted key.
+        origin: what it starts from, where that is not what the first chain with these levers
+            starts from; so a model that two chains lead to has one recipe.
     """
 
     levers: tuple[str, ...]
     values: dict[str, Value] = Field(default={})
+    origin: CandidateName | None = Field(default=None)
 
     def __str__(self) -> str:
-        return " > ".join(self._told(lever) for lever in self.levers)
+        told = " > ".join(self._told(lever) for lever in self.levers)
+        return f"{self.origin}: {told}" if self.origin else told
 
     def _told(self, lever: str) -> str:
         own = [f"{k.split('.', 2)[2]} {v}" for k, v in self.values.items() if owner(k) == lever]
         return f"{lever} ({', '.join(own)})" if own else lever
 
 
+def origins_of(workload: Workload, search: SearchConfig) -> Origins:
+    """What recipes of each chain start from."""
+    return {chain: _parent(workload, chain[0]) for chain in search.chains}
+
+
+def of_chain(
+    chain: Chain,
+    levers: Collection[str],
+    values: Mapping[str, object],
+    search: SearchConfig,
+    origins: Origins,
+) -> Recipe:
+    """The recipe of one chain that takes these levers, and steps over its others."""
+    taken = tuple(lever for lever in chain if lever in levers)
+    own, first = (origins.get(each) for each in (chain, _first_with(taken, search)))
+    origin = None if own == first else own
+    return Recipe.model_validate({"levers": taken, "values": values, "origin": origin})
+
+
+def _first_with(levers: Sequence[str], search: SearchConfig) -> Chain:
+    for chain in search.chains:
+        rest = iter(chain)
+        if all(lever in rest for lever in levers):
+            return chain
+    raise ValueError(f"{' > '.join(levers)}: in no chain of the search")
+
+
 def composed(workload: Workload, search: SearchConfig) -> list[Chain]:
     """Chains that start from what another lever made: no lever of theirs is ever alone."""
     levers = {lever for chain in search.chains for lever in chain}
-    return [chain for chain in search.chains if _parent(workload, chain[0]) in levers]
+    return [chain for chain, origin in origins_of(workload, search).items() if origin in levers]
 
 
-def alone(search: SearchConfig, besides: Collection[Chain] = ()) -> dict[str, list[Recipe]]:
+def alone(
+    search: SearchConfig, besides: Collection[Chain] = (), origins: Origins = ALIKE
+) -> dict[str, list[Recipe]]:
     """Every lever by itself, in all its strengths, by its name; chains `besides` have none."""
     found: dict[str, list[Recipe]] = {}
     for chain in search.chains:
@@ -63,10 +102,9 @@ def alone(search: SearchConfig, besides: Collection[Chain] = ()) -> dict[str, li
             continue
         last = chain[-1]
         for lever in (*(each for each in chain[:-1] if each in search.optional), last):
-            levers = (last,) if lever == last else (lever, last)
             idle = {} if lever == last else _of(search.idle, last)
             recipes = [
-                Recipe(levers=levers, values={**idle, **values})
+                of_chain(chain, {lever, last}, {**idle, **values}, search, origins)
                 for values in _strengths(search, lever)
             ]
             known = found.setdefault(lever, [])
@@ -82,7 +120,9 @@ def _strengths(search: SearchConfig, lever: str) -> Iterator[dict[str, Value]]:
             yield values
 
 
-def together(search: SearchConfig, strongest: Mapping[str, Recipe]) -> Recipe | None:
+def together(
+    search: SearchConfig, strongest: Mapping[str, Recipe], origins: Origins = ALIKE
+) -> Recipe | None:
     """Several levers, each as strong as in its own recipe; None where no chain has two of them."""
     for chain in search.chains:
         taken = [lever for lever in chain if lever in strongest]
@@ -90,8 +130,8 @@ def together(search: SearchConfig, strongest: Mapping[str, Recipe]) -> Recipe | 
             values = _of(search.idle, chain[-1])
             for lever in taken:
                 values |= _of(strongest[lever].values, lever)
-            levers = tuple(each for each in chain if each in taken or each not in search.optional)
-            return Recipe(levers=levers, values=values)
+            levers = [each for each in chain if each in taken or each not in search.optional]
+            return of_chain(chain, levers, values, search, origins)
     return None
 
 
@@ -115,13 +155,8 @@ def base(workload: Workload, search: SearchConfig) -> Workload:
     """
     teacher = workload.evaluate.candidates[workload.gate.teacher]
     teacher = teacher.model_copy(update={"rows": search.rows})
-    students = (
-        workload.distill[lever.split("/")[1]]
-        for lever in dict.fromkeys(lever for chain in search.chains for lever in chain)
-        if lever.startswith("distill/")
-    )
-    origins = (_parent(workload, chain[0]) for chain in search.chains)
-    goals = [maker(teacher.candidate), *map(maker, origins), *map(lesson, students)]
+    starts = origins_of(workload, search).values()
+    goals = [maker(teacher.candidate), *map(maker, starts), *_lessons(workload, search)]
     kept = workload.only(workload.needed(goals))
     content = kept.model_dump(mode="json", by_alias=True)
     asked = {told.teacher for told in kept.ask.values()}
@@ -130,6 +165,16 @@ def base(workload: Workload, search: SearchConfig) -> Workload:
     content |= {"baseline": {}, "route": {}, "search": None}
     content["gate"] |= {"cost_references": [], "champion": None}
     return Workload.model_validate(content)
+
+
+def _lessons(workload: Workload, search: SearchConfig) -> Iterator[StageRef]:
+    """What makes all that levers learn from."""
+    for lever in dict.fromkeys(lever for chain in search.chains for lever in chain):
+        stage, variant = lever.split("/")
+        if stage == "distill":
+            yield lesson(workload.distill[variant])
+        elif stage == "finetune" and (asked := workload.finetune[variant].answers) is not None:
+            yield StageRef("ask", asked)
 
 
 def with_recipe(
@@ -157,9 +202,19 @@ def with_recipe(
         name = f"{variant}-{digest.hexdigest()[:DIGITS]}"
         content[stage][name] = settings | {"from": parent}
         parent = f"{stage}/{name}"
-    entry = {"candidate": parent, "engine": "openvino", "role": "candidate", "rows": search.rows}
+    engine = _engine(workload, recipe.levers[-1])
+    entry = {"candidate": parent, "engine": engine, "role": "candidate", "rows": search.rows}
     content["evaluate"]["candidates"][name] = entry
     return Workload.model_validate(content), name
+
+
+def _engine(workload: Workload, lever: str) -> str:
+    """What runs a lever's model: what the workload evaluates it by, else rather the teacher's."""
+    able, entries = workload.engines(lever), workload.evaluate.candidates
+    asked = [entry.engine for entry in entries.values() if entry.candidate == lever]
+    asked.append(entries[workload.gate.teacher].engine)
+    # Else the last: transformers is always here, vLLM is not.
+    return next((engine for engine in asked if engine in able), able[-1])
 
 
 def _weigh(
@@ -206,18 +261,26 @@ def found(workload: Workload, search: SearchConfig, recipe: Recipe) -> dict[str,
     teacher = workload.evaluate.candidates[workload.gate.teacher]
     content["evaluate"]["candidates"] = {
         workload.gate.teacher: teacher.model_dump(mode="json", exclude_defaults=True),
-        recipe.levers[-1].split("/")[1]: {"candidate": parent, "engine": "openvino"},
+        parent.split("/")[1]: {"candidate": parent, "engine": _engine(workload, parent)},
     }
-    return content
+    return _needed(content)
+
+
+def _needed(content: dict[str, Any]) -> dict[str, Any]:
+    """A workload file's content without the variants that nothing evaluated is made from."""
+    whole = Workload.model_validate(content)
+    kept = whole.only(whole.needed(StageRef("evaluate", n) for n in whole.evaluate.candidates))
+    names = {section: set(getattr(kept, section)) for section in VARIANTS}
+    names["remote"] = {told.teacher for told in kept.ask.values()}
+    for section, left in names.items():
+        content[section] = {n: told for n, told in content.get(section, {}).items() if n in left}
+    return {section: told for section, told in content.items() if told or section not in names}
 
 
 def _origin(workload: Workload, search: SearchConfig, recipe: Recipe) -> str:
-    """What the first lever of the recipe's chain starts from, whether or not it is left out."""
-    for chain in search.chains:
-        rest = iter(chain)
-        if all(lever in rest for lever in recipe.levers):
-            return _parent(workload, chain[0])
-    raise ValueError(f"{recipe}: in no chain of the search")
+    if recipe.origin is not None:
+        return recipe.origin
+    return _parent(workload, _first_with(recipe.levers, search)[0])
 
 
 def _parent(workload: Workload, lever: str) -> str:

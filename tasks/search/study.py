@@ -24,7 +24,17 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tasks.search import frontier
 from tasks.search.config import Chain, SearchConfig, owner
 from tasks.search.frontier import Point
-from tasks.search.recipe import Recipe, alone, brief, in_full, together, unique
+from tasks.search.recipe import (
+    ALIKE,
+    Origins,
+    Recipe,
+    alone,
+    brief,
+    in_full,
+    of_chain,
+    together,
+    unique,
+)
 
 Phase = Literal["alone", "brief", "full"]
 RECIPE, PHASE, LEVER, SECONDS, REASON = "recipe", "phase", "lever", "seconds", "reason"
@@ -66,12 +76,21 @@ class Told(NamedTuple):
 
 
 class Study:
-    """A search that outlives its process; chains that are `composed` have no lever to try alone."""
+    """A search that outlives its process; chains that are `composed` have no lever to try alone.
 
-    def __init__(self, file: Path, config: SearchConfig, composed: Collection[Chain] = ()) -> None:
+    `origins` tell chains apart that do not start from the same.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        config: SearchConfig,
+        composed: Collection[Chain] = (),
+        origins: Origins = ALIKE,
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._config = config
-        self._singles = alone(config, besides=composed)
+        self._config, self._origins = config, origins
+        self._singles = alone(config, composed, origins)
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(file))),
             study_name="search",
@@ -132,7 +151,7 @@ class Study:
         looked = [each for each in told if each.turn.phase == "brief"]
         if len(looked) >= self._config.trials or any(e.turn.phase == "full" for e in told):
             return None
-        winners = together(self._config, self._strongest(told, teacher))
+        winners = together(self._config, self._strongest(told, teacher), self._origins)
         if winners is not None and (recipe := brief(winners, self._config)) not in known:
             return self._begin(self._study.ask(), "brief", recipe)
         for draw in range(DRAWS):
@@ -140,7 +159,7 @@ class Study:
             seed = DRAWS * len(looked) + draw
             self._study.sampler = TPESampler(seed=seed) if draw < OWN else RandomSampler(seed)
             trial = self._study.ask()
-            recipe = brief(_drawn(trial, self._config), self._config)
+            recipe = brief(_drawn(trial, self._config, self._origins), self._config)
             if recipe not in known:
                 return self._begin(trial, "brief", recipe)
             self._study.tell(trial, state=TrialState.FAIL)
@@ -197,12 +216,13 @@ def _hours(told: Sequence[Told]) -> float:
     return math.fsum(each.seconds for each in told) / SECONDS_PER_HOUR
 
 
-def _drawn(trial: Trial, config: SearchConfig) -> Recipe:
+def _drawn(trial: Trial, config: SearchConfig, origins: Origins) -> Recipe:
     """Only what matters is proposed: the settings of levers that are taken."""
     position = trial.suggest_categorical("chain", list(range(len(config.chains))))
+    chain = config.chains[position]
     levers = tuple(
         lever
-        for lever in config.chains[position]
+        for lever in chain
         if lever not in config.optional or trial.suggest_categorical(f"with {lever}", [True, False])
     )
     values = {
@@ -210,7 +230,7 @@ def _drawn(trial: Trial, config: SearchConfig) -> Recipe:
         for key, choices in config.values.items()
         if owner(key) in levers
     }
-    return Recipe.model_validate({"levers": levers, "values": values})
+    return of_chain(chain, levers, values, config, origins)
 
 
 def _turn(trial: FrozenTrial) -> Turn:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tasks.search import recipe as recipes
 from tasks.search.config import SearchConfig, owner
 from tasks.search.recipe import Recipe
-from tasks.workload import Workload, resolve
+from tasks.workload import VARIANTS, Workload, resolve
 
 ROOT = Path(__file__).parents[2]
 WORKLOAD = resolve("sentiment", "quick", {}, ROOT).workload
@@ -40,9 +40,9 @@ def test_what_recipes_share_is_the_teacher_and_what_the_levers_start_from() -> N
     assert list(shared.label) == ["lora"]
 
 
-def test_a_running_teacher_and_answers_from_elsewhere_are_shared_too() -> None:
+def asking() -> dict[str, Any]:
+    """The demo with two models elsewhere, each asked for answers."""
     content = WORKLOAD.model_dump(mode="json", by_alias=True)
-    common = {"from": "prune/depth16", "max_steps": 1}
     content["remote"] = {
         name: {
             "base_url": "http://127.0.0.1:1/v1",
@@ -54,6 +54,12 @@ def test_a_running_teacher_and_answers_from_elsewhere_are_shared_too() -> None:
         for name in ("large", "idle")
     }
     content["ask"] = {name: {"teacher": name, "rows": 8} for name in ("large", "idle")}
+    return content
+
+
+def test_a_running_teacher_and_answers_from_elsewhere_are_shared_too() -> None:
+    content = asking()
+    common = {"from": "prune/depth16", "max_steps": 1}
     content["distill"] = {
         "small": common | {"method": "text", "answers": "large"},
         "other": common | {"method": "online", "teacher": "fetch/base"},
@@ -79,6 +85,67 @@ def test_a_running_teacher_and_answers_from_elsewhere_are_shared_too() -> None:
         assert lesson in targets
         assert not any(target.startswith(("label", "remote")) for target in targets)
         assert ("ask@large" in targets) == (student == "small")
+
+
+def test_answers_that_a_model_is_tuned_on_are_shared_too(tmp_path: Path) -> None:
+    content = asking()
+    content["finetune"]["told"] = {"from": "fetch/base", "answers": "large", "max_steps": 1}
+    content["search"] |= {"values": {}, "idle": {}, "brief": {}, "optional": []}
+    content["search"]["chains"] = [["finetune/told", "quantize/small-int8"]]
+    workload = Workload.model_validate(content)
+    asked = workload.search
+    assert asked is not None
+    shared = recipes.base(workload, asked)
+    assert list(shared.ask) == list(shared.remote) == ["large"]
+    recipe = Recipe(levers=("finetune/told", "quantize/small-int8"))
+    grown, name = recipes.with_recipe(shared, workload, asked, recipe)
+    assert "ask@large" in [ref.target for ref in recipes.stages(grown, name)]
+    again = released(recipes.found(workload, asked, recipe), tmp_path)
+    assert again.finetune["told"].answers == "large"
+    assert list(again.ask) == list(again.remote) == ["large"]
+
+
+@pytest.mark.parametrize(
+    ("lever", "made", "engine"),
+    [
+        ("quantize/last", {"bits": 8}, "openvino"),
+        ("quantize/last", {"format": "compressed_tensors", "scheme": "w8a8"}, "transformers"),
+        ("prune/small", None, "transformers"),
+    ],
+)
+def test_what_a_recipe_ends_in_is_asked_of_an_engine_that_reads_it(
+    lever: str, made: dict[str, Any] | None, engine: str, tmp_path: Path
+) -> None:
+    content = WORKLOAD.model_dump(mode="json", by_alias=True)
+    if made is not None:
+        content["quantize"]["last"] = {"from": "finetune/lora", **made}
+    content["search"] |= {"values": {}, "idle": {}, "brief": {}, "optional": []}
+    content["search"]["chains"] = [["prune/depth16", lever]]
+    recipe = Recipe(levers=("prune/depth16", lever))
+
+    def asked(content: dict[str, Any], root: Path) -> str:
+        workload = Workload.model_validate(content)
+        assert workload.search is not None
+        shared = recipes.base(workload, workload.search)
+        grown, name = recipes.with_recipe(shared, workload, workload.search, recipe)
+        root.mkdir()
+        again = released(recipes.found(workload, workload.search, recipe), root)
+        [last] = {"teacher", *again.evaluate.candidates} - {"teacher"}
+        assert again.evaluate.candidates[last].engine == grown.evaluate.candidates[name].engine
+        return grown.evaluate.candidates[name].engine
+
+    assert asked(content, tmp_path / "by-default") == engine
+    if engine != "openvino":
+        content["evaluate"]["candidates"]["mine"] = {"candidate": lever, "engine": "vllm"}
+        assert asked(content, tmp_path / "as-told") == "vllm"
+
+
+def released(content: dict[str, Any], root: Path) -> Workload:
+    """What a release reads of a workload file that a search has written."""
+    content = content | {"budgets": {"smoke": {}, "quick": {}, "full": {}}}
+    (root / "workloads").mkdir()
+    (root / "workloads/found.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return resolve("found", "quick", {}, root).workload
 
 
 def test_recipes_that_begin_alike_share_their_beginning() -> None:
@@ -152,6 +219,50 @@ def test_a_lever_on_what_another_one_made_is_not_alone() -> None:
     assert recipes.alone(config, besides) == recipes.alone(search())
 
 
+def of_two_teachers() -> tuple[Workload, SearchConfig]:
+    """The demo with chains that differ in nothing but what they start from."""
+    content = WORKLOAD.model_dump(mode="json", by_alias=True)
+    content["finetune"]["other"] = content["finetune"]["lora"] | {"rank": 2}
+    content["prune"]["other"] = content["prune"]["depth16"] | {"from": "finetune/other"}
+    content["search"] |= {"values": {}, "idle": {}, "brief": {}}
+    content["search"] |= {
+        "chains": [["prune/depth16", "quantize/small-int8"], ["prune/other", "quantize/small-int8"]]
+    }
+    content["search"]["optional"] = ["prune/depth16", "prune/other"]
+    workload = Workload.model_validate(content)
+    assert workload.search is not None
+    return workload, workload.search
+
+
+def test_a_recipe_is_made_from_what_its_own_chain_starts_from(tmp_path: Path) -> None:
+    workload, asked = of_two_teachers()
+    grown = recipes.base(workload, asked)
+    starts = recipes.origins_of(workload, asked)
+    one, other = recipes.alone(asked, origins=starts)["quantize/small-int8"]
+    assert one.levers == other.levers
+    assert str(one) == "quantize/small-int8"
+    assert str(other) == "finetune/other: quantize/small-int8"
+    for recipe, origin in ((one, "finetune/lora"), (other, "finetune/other")):
+        grown, name = recipes.with_recipe(grown, workload, asked, recipe)
+        assert grown.quantize[name].parent == origin
+        (root := tmp_path / name).mkdir()
+        again = released(recipes.found(workload, asked, recipe), root)
+        assert again.quantize["small-int8"].parent == origin
+    pruned = recipes.alone(asked, origins=starts)["prune/other"]
+    assert pruned == [Recipe(levers=("prune/other", "quantize/small-int8"))]
+
+
+def test_a_model_that_two_chains_lead_to_is_one_recipe() -> None:
+    workload, asked = of_two_teachers()
+    content = workload.model_dump(mode="json", by_alias=True)
+    content["prune"]["other"]["from"] = "finetune/lora"
+    starts = recipes.origins_of(Workload.model_validate(content), asked)
+    for chain in asked.chains:
+        taken = recipes.of_chain(chain, {"quantize/small-int8"}, {}, asked, starts)
+        assert taken == Recipe(levers=("quantize/small-int8",))
+    assert len(recipes.alone(asked, origins=starts)["quantize/small-int8"]) == 1
+
+
 def test_a_brief_look_and_back() -> None:
     short = recipes.brief(composed(12, 8), search())
     assert short.values["distill.small.max_steps"] == 75
@@ -179,6 +290,32 @@ def test_what_was_found_is_a_workload_file_like_any_other(tmp_path: Path) -> Non
     assert again.distill["small"] == WORKLOAD.distill["small"]
     assert list(again.evaluate.candidates) == ["teacher", "small-int8"]
     assert again.gate.margin == WORKLOAD.gate.margin
+
+
+@pytest.mark.parametrize(
+    ("levers", "made"),
+    [
+        (("quantize/small-int8",), {"finetune/lora"}),
+        (("prune/small", "quantize/small-int8"), {"finetune/lora", "prune/small"}),
+        (
+            ("prune/depth16", "distill/small", "quantize/small-int8"),
+            {"finetune/lora", "prune/depth16", "label/lora", "distill/small"},
+        ),
+        (
+            ("prune/smaller", "distill/smaller", "quantize/small-int8"),
+            {"finetune/lora", "prune/depth16", "label/lora", "distill/small"}
+            | {"prune/smaller", "distill/smaller"},
+        ),
+    ],
+)
+def test_a_release_of_what_was_found_makes_nothing_else(
+    levers: tuple[str, ...], made: set[str], tmp_path: Path
+) -> None:
+    config = WORKLOAD.search
+    assert config is not None
+    again = released(recipes.found(WORKLOAD, config, Recipe(levers=levers)), tmp_path)
+    variants = {f"{stage}/{name}" for stage in VARIANTS for name in getattr(again, stage)}
+    assert variants == made | {"quantize/teacher-fp32", "quantize/small-int8"}
 
 
 def narrowing() -> tuple[Workload, SearchConfig]:

@@ -1,7 +1,11 @@
 """The order in which recipes are tried, and that it survives the process."""
 
 import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from tasks.search.config import SearchConfig
 from tasks.search.frontier import Point, corner, hypervolume
@@ -116,6 +120,45 @@ def test_a_search_that_was_ended_goes_on_as_it_would_have(tmp_path: Path) -> Non
         study = Study(file, CONFIG)
         finish(study)
         assert recipes(study.told()) == [turn.recipe for turn in whole]
+
+
+FORKED = SearchConfig.model_validate(
+    {
+        "chains": [["prune/one", "quantize/small"], ["prune/other", "quantize/small"]],
+        "optional": ["prune/one", "prune/other"],
+        "trials": 20,
+    }
+)
+"""Two recipes of each chain, of which one has the same levers."""
+
+
+@pytest.mark.parametrize(("starts", "expected"), [(("large", "small"), 4), (("large",) * 2, 3)])
+def test_chains_that_start_from_other_models_have_recipes_of_their_own(
+    starts: Sequence[str], expected: int, tmp_path: Path
+) -> None:
+    origins = dict(zip(FORKED.chains, (f"finetune/{start}" for start in starts), strict=True))
+    study = Study(tmp_path / "log", FORKED, origins=origins)
+    taken = finish(study)
+    assert len({turn.recipe.model_dump_json() for turn in taken}) == len(taken) == expected
+    again = Study(tmp_path / "log", FORKED, origins=origins)
+    assert [each.turn for each in again.told()] == taken
+    assert again.next(TEACHER) is None
+
+
+def test_a_search_that_an_earlier_version_began_goes_on(tmp_path: Path) -> None:
+    """Its recipes do not tell what they start from."""
+    whole = finish(Study(tmp_path / "whole", CONFIG))
+    file = tmp_path / "log"
+    finish(Study(file, CONFIG), 9)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    told = [line["user_attr"] for line in lines if "recipe" in line.get("user_attr", ())]
+    assert len(told) == 9
+    for each in told:
+        del each["recipe"]["origin"]
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    study = Study(file, CONFIG, origins=dict.fromkeys(CONFIG.chains, "finetune/lora"))
+    finish(study)
+    assert recipes(study.told()) == [turn.recipe for turn in whole]
 
 
 def test_no_recipe_begins_when_the_hours_are_over(tmp_path: Path) -> None:
