@@ -208,8 +208,8 @@ class _Api:
         except TimeoutError:
             raise self._too_slow() from None
         for prompt, one in zip(prompts, answers or (), strict=False):
-            self._meter.tokens(one.prompt_tokens, one.completion_tokens)
-            self._answered(prompt, one, decoding)
+            self._meter.tokens(request.url.path, one.prompt_tokens, one.completion_tokens)
+            self._answered(request.url.path, prompt, one, decoding)
         return answers
 
     @contextmanager
@@ -317,11 +317,13 @@ class _Api:
         first = await while_connected(request, self._in_time(anext(chunks), until))
         if first is None:
             return Response(status_code=CLIENT_GONE)
-        lines = self._lines(form, _chained(first, chunks), until, prompt, decoding, options)
+        path, whole = request.url.path, _chained(first, chunks)
+        lines = self._lines(path, form, whole, until, prompt, decoding, options)
         return StreamingResponse(lines, media_type="text/event-stream")
 
     async def _lines(
         self,
+        path: str,
         form: Form,
         chunks: AsyncGenerator[Chunk, None],
         until: float,
@@ -344,11 +346,11 @@ class _Api:
                 yield _event(errors.body(error))
                 return
             finally:
-                self._meter.tokens(read, last.completion_tokens)
+                self._meter.tokens(path, read, last.completion_tokens)
         if last.finish_reason is not None:
             tokens, reason = last.completion_tokens, last.finish_reason
             whole = Completion(text, read, tokens, reason, tuple(scored))
-            self._answered(prompt, whole, decoding)
+            self._answered(path, prompt, whole, decoding)
         if options is not None and options.include_usage:
             yield _event(form.usage(read, last.completion_tokens))
         yield "data: [DONE]\n\n"
@@ -364,10 +366,10 @@ class _Api:
         seconds = self._serving.limits.answer_seconds
         return ApiError(504, f"no whole answer within {seconds:g} s", code="timeout")
 
-    def _answered(self, prompt: Prompt, answer: Completion, decoding: Decoding) -> None:
+    def _answered(self, path: str, prompt: Prompt, answer: Completion, decoding: Decoding) -> None:
         """Count a whole answer and, perhaps, keep it; raw prompts are nobody's conversation."""
         facts = self._serving.facts
-        self._meter.saved(facts.saved_per_request, facts.currency or "")
+        self._meter.saved(path, facts.saved_per_request, facts.currency or "")
         if prompt.messages:
             self._feedback.note(prompt.messages, answer, decoding.choices is not None)
 

@@ -3,8 +3,8 @@
 stillhouse_requests_total{model="sentiment",route="/predict",status="200"} 12
 stillhouse_request_seconds_bucket{model="sentiment",route="/predict",le="0.1"} 11
 stillhouse_requests_inside{model="sentiment"} 3
-stillhouse_tokens_total{direction="completion",model="sentiment"} 12
-stillhouse_saved_total{currency="USD",model="sentiment"} 0.000015
+stillhouse_tokens_total{direction="completion",model="sentiment",route="/predict"} 12
+stillhouse_saved_total{currency="USD",model="sentiment",route="/predict"} 0.000015
 
 BentoML shows them at /metrics, beside its own.
 """
@@ -58,13 +58,13 @@ class Meter:
         self._tokens = Counter(
             "stillhouse_tokens",
             "Tokens read and written",
-            ["model", "direction"],
+            ["model", "route", "direction"],
             registry=registry,
         )
         self._saved = Counter(
             "stillhouse_saved",
             "What answers cost less than the teacher's",
-            ["model", "currency"],
+            ["model", "route", "currency"],
             registry=registry,
         )
 
@@ -72,7 +72,7 @@ class Meter:
     def visit(self, path: str) -> Iterator[Visit]:
         """Count one request from now until the context ends."""
         visit, started = Visit(), perf_counter()
-        route = path if path in self._routes else OTHER
+        route = self._route(path)
         self._inside.inc()
         try:
             yield visit
@@ -81,11 +81,15 @@ class Meter:
             self._requests.labels(self._model, route, visit.status).inc()
             self._seconds.labels(self._model, route).observe(perf_counter() - started)
 
-    def tokens(self, prompt: int, completion: int) -> None:
-        """Tokens of one request."""
-        self._tokens.labels(self._model, "prompt").inc(prompt)
-        self._tokens.labels(self._model, "completion").inc(completion)
+    def tokens(self, path: str, prompt: int, completion: int) -> None:
+        """Tokens of one answer."""
+        route = self._route(path)
+        self._tokens.labels(self._model, route, "prompt").inc(prompt)
+        self._tokens.labels(self._model, route, "completion").inc(completion)
 
-    def saved(self, amount: float, currency: str) -> None:
+    def saved(self, path: str, amount: float, currency: str) -> None:
         """What one answer cost less than the teacher's would have; a loss is not counted."""
-        self._saved.labels(self._model, currency).inc(max(amount, 0.0))
+        self._saved.labels(self._model, self._route(path), currency).inc(max(amount, 0.0))
+
+    def _route(self, path: str) -> str:
+        return path if path in self._routes else OTHER

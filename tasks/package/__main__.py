@@ -12,12 +12,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bentos.generator.serving import Facts, Serving
-from tasks import bento_store, candidate, params, paths, records, stage
+from tasks import bento_store, bill, candidate, params, paths, records, stage
 from tasks.candidate import Candidate
 from tasks.candidates_table import GateReport, Side
 from tasks.config import Task
 from tasks.errors import DataError, ModelError, StillhouseError
-from tasks.package import bento, bill, parity
+from tasks.package import bento, parity
 from tasks.package.config import PackageConfig
 
 GATE_REPORT = paths.GATE / paths.REPORT

@@ -1,7 +1,7 @@
 """Calibrate one router, and say whether it is worth having: `python -m tasks.route cascade`.
 
 Reads data/evaluate/*/, writes data/route/<variant>/router.json, report.json and, where a router is
-recommended, its Bento. That none is recommended is a result like any other.
+recommended, its Bento and its bill of materials. That none is recommended is a result, too.
 """
 
 import shutil
@@ -37,8 +37,9 @@ def main(arguments: list[str]) -> None:
 
 
 def _packaged(folder: Path, found: "Calibration") -> str:
-    """Build the router's Bento; its tag."""
+    """Build the router's Bento, with its bill of materials; its tag."""
     from bentos.router import calibration
+    from tasks import bill
 
     def fill(service: Path) -> None:
         target = service / "calibration"
@@ -47,7 +48,10 @@ def _packaged(folder: Path, found: "Calibration") -> str:
 
     labels = {"workload": found.workload, "models": "-".join(found.models)}
     archive = folder / f"{found.workload}-router.tar"
-    return bento_store.build("router", f"{found.workload}-router", fill, labels, archive).tag
+    tag = bento_store.build("router", f"{found.workload}-router", fill, labels, archive).tag
+    requirements = bento_store.SOURCE / "bentos/router/requirements.txt"
+    bill.write(folder / bill.FILE, tag, requirements, model={})
+    return tag
 
 
 if __name__ == "__main__":

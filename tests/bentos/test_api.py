@@ -434,8 +434,8 @@ def test_metrics_tell_requests_tokens_and_what_was_saved(client: TestClient) -> 
     assert value("stillhouse_requests_total", status="404", route="other") == 1
     assert value("stillhouse_request_seconds_count", **route) == 2
     assert value("stillhouse_requests_inside") == 0
-    assert value("stillhouse_tokens_total", direction="completion") == 1
-    assert value("stillhouse_saved_total", currency="USD") == pytest.approx(0.001)
+    assert value("stillhouse_tokens_total", direction="completion", **route) == 1
+    assert value("stillhouse_saved_total", currency="USD", **route) == pytest.approx(0.001)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -6,12 +6,12 @@ import pytest
 import yaml
 
 from bentos.generator.serving import Serving
-from tasks import paths, records
+from tasks import bill, paths, records
 from tasks.bento_store import Built
 from tasks.candidate import Candidate
 from tasks.errors import DataError, ModelError
 from tasks.package import __main__ as package
-from tasks.package import bento, bill, parity
+from tasks.package import bento, parity
 
 SIDE: dict[str, object] = {
     "name": "small-int8",

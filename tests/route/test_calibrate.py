@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from bentos.router import calibration
-from tasks import bento_store, paths, records
+from tasks import bento_store, bill, paths, records
 from tasks.bento_store import Built
 from tasks.errors import DataError
 from tasks.records import Prediction, Record
@@ -101,6 +101,7 @@ def test_a_router_that_knows_what_is_lost_is_recommended(
     assert report["tag"] == "sentiment-router:1"
     assert (found.system, found.rows) == ("Is it good?", report["rows"]["calibrating"])
     assert found.evidence == report["worth"]
+    assert '"httpx"' in (paths.route("cascade") / bill.FILE).read_text()
     worth = report["worth"]
     assert worth["beats_random"]["lower_bound"] > 0
     # What is paid: the small model always, the teacher for what goes on.

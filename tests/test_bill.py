@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tasks import bill
 from tasks.errors import StillhouseError
-from tasks.package import bill
 
-REQUIREMENTS = Path(__file__).parents[2] / "bentos/generator/requirements.txt"
+REQUIREMENTS = Path(__file__).parents[1] / "bentos/generator/requirements.txt"
 
 
 def test_the_bill_names_every_package_and_the_models_files(tmp_path: Path) -> None:
