@@ -170,6 +170,8 @@ class Deployment(_Config):
 
 def guess(config: UpstreamConfig, body: Mapping[str, Any]) -> float:
     """About what a request will cost at most, told before it is sent."""
+    if not config.by_token:
+        return config.price(0, 0)
     longest = body.get("max_completion_tokens") or body.get("max_tokens") or USUAL_TOKENS
     read = len(json.dumps(body)) // CHARACTERS_PER_TOKEN + 1
     return config.price(read, longest * (body.get("n") or 1))

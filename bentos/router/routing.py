@@ -126,19 +126,19 @@ class Router:
             with suppress(*NO_ANSWER):
                 kept = await self._cascade(cheaper, level, body, holder, onward=True)
         async with AsyncExitStack() as stack:
-            answer: Streamed | Routed | None = kept
-            if kept is None or kept.degraded:
+            answer: Streamed | Routed
+            if kept is not None and not kept.degraded:
+                answer = kept
+            else:
                 try:
                     answer = await self._opened(stack, last, body, holder)
-                    self._meter.routed(tier, answer.upstream, degraded=False)
                 except NO_ANSWER as error:
-                    answer = kept
-                    if kept is None:
-                        answer = await self._stand_in(cheaper, level, body, holder, error)
+                    answer = kept or await self._stand_in(cheaper, level, body, holder, error)
             if isinstance(answer, Routed):
                 self._answered(answer, body, tier)
-            if answer is not None:
-                yield answer
+            else:
+                self._meter.routed(tier, answer.upstream, degraded=False)
+            yield answer
 
     async def _opened(
         self, stack: AsyncExitStack, name: str, body: Mapping[str, Any], holder: str

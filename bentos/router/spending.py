@@ -29,19 +29,25 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
+def database(file: Path | None, table: str) -> sqlite3.Connection:
+    """A database that several processes may share, with its table; in memory without a file."""
+    # Made where the service starts, used by the loop that answers: one after the other.
+    opened = sqlite3.connect(
+        file or ":memory:", isolation_level=None, timeout=5, check_same_thread=False
+    )
+    opened.execute("PRAGMA journal_mode = WAL")
+    opened.execute("PRAGMA synchronous = NORMAL")
+    opened.execute(table)
+    return opened
+
+
 class Spending:
     """See the module."""
 
     def __init__(self, file: Path | None, day: Callable[[], date] = today) -> None:
         """Without a file it is kept in memory, and forgotten with the process."""
         self._day = day
-        # Made where the service starts, used by the loop that answers: one after the other.
-        self._database = sqlite3.connect(
-            file or ":memory:", isolation_level=None, timeout=5, check_same_thread=False
-        )
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = NORMAL")
-        self._database.execute(TABLE)
+        self._database = database(file, TABLE)
 
     def reserve(self, holder: str, amount: float, limit: float | None) -> bool:
         """Set an amount aside; False, and nothing is, when it would pass the limit."""

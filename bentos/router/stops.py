@@ -7,8 +7,9 @@
 A canary is known by its name, address and model: another model under the same name is tried anew.
 """
 
-import sqlite3
 from pathlib import Path
+
+from bentos.router.spending import database
 
 TABLE = "CREATE TABLE IF NOT EXISTS stopped (name TEXT, model TEXT, PRIMARY KEY (name, model))"
 
@@ -18,10 +19,7 @@ class Stops:
 
     def __init__(self, file: Path | None) -> None:
         """Without a file it is kept in memory, and forgotten with the process."""
-        self._database = sqlite3.connect(
-            file or ":memory:", isolation_level=None, timeout=5, check_same_thread=False
-        )
-        self._database.execute(TABLE)
+        self._database = database(file, TABLE)
 
     def add(self, name: str, model: str) -> None:
         """It is stopped."""

@@ -147,7 +147,10 @@ class Prepare(Config):
         default=None, min_length=1, description="Raw column of whole conversations."
     )
     tools: str | None = Field(
-        default=None, min_length=1, description="Raw column of a conversation's tools."
+        default=None,
+        min_length=1,
+        description="Raw column of a conversation's tools. No workload may have it yet: packaged "
+        "services take none.",
     )
     reference: Reference = Field(
         description="The wanted answer; {} where it is the last message of a conversation."
