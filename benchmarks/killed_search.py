@@ -2,13 +2,13 @@
 
     make install && .venv/bin/python -m benchmarks.killed_search 20
 
-searches recipes for the workload sentiment (real weights and data, budget smoke but for checkpoints
-within the training of every recipe; so few recipes that all are tried) in two clones of this
-checkout. In the first one nothing happens; in the second one the worker, the run and whatever stage
-is at work are killed so many times, at moments drawn at random, half of them after the first recipe
-has begun, and started again. Writes benchmarks/results/killed-search.json. Fails unless both tried
-the same recipes, each with the same quality, stages started again no more often than they were
-killed, and recipes were. Budget for 20 kills: seventy minutes on 2 cores.
+searches recipes for the workload sentiment (real weights and data, budget smoke but for longer
+trainings with checkpoints; so few recipes that all are tried) in two clones of this checkout. In
+the first one nothing happens; in the second one the worker, the run and whatever stage is at work
+are killed so many times, at moments drawn evenly over the time that the first one took, and started
+again. Writes benchmarks/results/killed-search.json. Fails unless both tried the same recipes, each
+with the same quality, stages started again no more often than they were killed, and both a recipe
+and a training past its first checkpoint were. Budget for 20 kills: seventy minutes on 2 cores.
 """
 
 import json
@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 import yaml
 
-from benchmarks.clone import FINAL, House, cloned, until
+from benchmarks.clone import FINAL, House, cloned
 from benchmarks.interrupted import ran
 from benchmarks.release import RESULTS
 from tasks import params, paths, records, stage
@@ -35,11 +35,8 @@ from tasks.search.recipe import DIGITS
 RESULT = RESULTS / "killed-search.json"
 WORKLOAD = "sentiment-killed"
 SECONDS = 5400.0
-BETWEEN = (8.0, 60.0)
-"""Seconds from the moment when all is up again to the next kill, drawn evenly."""
-
 SEED = 0
-CHECKPOINTS = 3
+TRAINING = {"max_steps": 24, "checkpoints": 4}
 OF_A_RECIPE = re.compile(rf"-[0-9a-f]{{{DIGITS}}}$")
 """How stages are named that a recipe does not share with all others."""
 
@@ -47,7 +44,7 @@ SPACE = {
     "chains": [["prune/depth16", "distill/small", "quantize/small-int8"]],
     "optional": ["prune/depth16", "distill/small"],
     "idle": {"quantize.small-int8.bits": 32},
-    "brief": {"distill.small.max_steps": 4},
+    "brief": {"distill.small.max_steps": 12},
     "trials": 8,
     "finalists": 8,
     "rows": 60,
@@ -59,8 +56,9 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 1 or not arguments[0].isdigit():
         raise StillhouseError("usage: python -m benchmarks.killed_search KILLS")
     with tempfile.TemporaryDirectory(prefix="stillhouse-") as scratch:
-        undisturbed = _searched(Path(scratch) / "undisturbed", 0)
-        killed = _searched(Path(scratch) / "killed", int(arguments[0]))
+        undisturbed = _searched(Path(scratch) / "undisturbed", [])
+        pauses = _pauses(int(arguments[0]), undisturbed["seconds"])
+        killed = _searched(Path(scratch) / "killed", pauses)
     result = {"undisturbed": undisturbed, "killed": killed, "hit": _hit(undisturbed, killed)}
     records.write_report(RESULT, result)
     print(json.dumps(result, indent=2))
@@ -70,23 +68,35 @@ def main(arguments: list[str]) -> None:
         raise StillhouseError(f"{RESULT}: a finished stage was started again")
     if not killed["kills_in_recipes"]:
         raise StillhouseError(f"{RESULT}: the search was over before a recipe could be killed")
+    if not killed["trainings_resumed"]:
+        raise StillhouseError(f"{RESULT}: no training was killed after its first checkpoint")
 
 
 def workload(root: Path) -> dict[str, Any]:
     """What is searched: few recipes, whose trainings can go on where they were killed."""
     content: dict[str, Any] = params.load_yaml(root / "workloads/sentiment.yaml")
     content |= {"workload": WORKLOAD, "search": SPACE}
-    content["budgets"]["smoke"]["distill.small.checkpoints"] = CHECKPOINTS
+    for variant in ("finetune.lora", "distill.small"):
+        content["budgets"]["smoke"] |= {f"{variant}.{key}": n for key, n in TRAINING.items()}
     return content
 
 
-def _searched(root: Path, kills: int) -> dict[str, Any]:
+def _pauses(kills: int, seconds: float) -> list[float]:
+    """Seconds from the moment when all is up again to the next kill. (kills,)
+
+    What a kill costs comes on top, so that all of them find the search at work.
+    """
+    moments = np.sort(np.random.default_rng(SEED).uniform(0.0, seconds, kills))
+    return [float(pause) for pause in np.diff(moments, prepend=0.0)]
+
+
+def _searched(root: Path, pauses: list[float]) -> dict[str, Any]:
     with cloned(root) as house:
         file = house.root / f"workloads/{WORKLOAD}.yaml"
         file.write_text(yaml.safe_dump(workload(house.root), sort_keys=False), encoding="utf-8")
         started = time.monotonic()
         run = house.start("search", workload=WORKLOAD, budget="smoke", hours=4.0)
-        done, in_recipes = _kill_now_and_then(house, run, kills)
+        done, in_recipes = _kill_now_and_then(house, run, pauses)
         state = house.finished(run, SECONDS)["state"]
         if state["type"] != "COMPLETED":
             raise StillhouseError(f"the search ended {state['type']}: {state['message']}")
@@ -103,23 +113,18 @@ def _searched(root: Path, kills: int) -> dict[str, Any]:
         }
 
 
-def _kill_now_and_then(house: House, run: str, kills: int) -> tuple[int, int]:
-    """So many times, or until the search has ended; how many times it was, and was in recipes.
-
-    The second half waits for the first recipe, however often what all share was killed.
-    """
-    draw, in_recipes = np.random.default_rng(SEED), 0
-    for count in range(kills):
-        if count >= kills // 2:
-            until(lambda: _in_recipes(house, run) or _over(house, run), SECONDS, "a first recipe")
-        time.sleep(draw.uniform(*BETWEEN))
+def _kill_now_and_then(house: House, run: str, pauses: list[float]) -> tuple[int, int]:
+    """After each pause, until the search has ended; how many times it was, and was in recipes."""
+    in_recipes = 0
+    for count, pause in enumerate(pauses):
+        time.sleep(pause)
         if _over(house, run):
             return count, in_recipes
         in_recipes += _in_recipes(house, run)
         _kill_all(house, run)
-        print(f"killed {count + 1} of {kills}", flush=True)
+        print(f"killed {count + 1} of {len(pauses)}", flush=True)
         house.command("up")
-    return kills, in_recipes
+    return len(pauses), in_recipes
 
 
 def _over(house: House, run: str) -> bool:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 LEVERS = ("prune/depth16", "distill/small", "quantize/small-int8")
 
 
-def test_every_training_of_a_recipe_has_checkpoints_before_its_end(tmp_path: Path) -> None:
+def test_every_training_has_checkpoints_before_its_end(tmp_path: Path) -> None:
     (tmp_path / "workloads").mkdir()
     told = yaml.safe_dump(killed_search.workload(ROOT), sort_keys=False)
     (tmp_path / f"workloads/{killed_search.WORKLOAD}.yaml").write_text(told)
@@ -24,8 +24,8 @@ def test_every_training_of_a_recipe_has_checkpoints_before_its_end(tmp_path: Pat
     for recipe in (Recipe(levers=LEVERS), brief(Recipe(levers=LEVERS), workload.search)):
         grown, _ = recipes.with_recipe(grown, workload, workload.search, recipe)
     assert len(grown.distill) == 2
-    for student in grown.distill.values():
-        assert (student.max_steps - 1) // student.checkpoint_steps >= 2
+    for training in (grown.finetune["lora"], *grown.distill.values()):
+        assert (training.max_steps - 1) // training.checkpoint_steps >= 2
 
 
 def test_a_stage_of_a_recipe_is_told_from_one_that_all_share(tmp_path: Path) -> None:
@@ -36,3 +36,10 @@ def test_a_stage_of_a_recipe_is_told_from_one_that_all_share(tmp_path: Path) -> 
     assert not killed_search._in_recipes(house, "run")
     (logs / "prune@depth16-2e2b8ea6.log").write_text("Running stage 'prune@depth16-2e2b8ea6':\n")
     assert killed_search._in_recipes(house, "run")
+
+
+def test_kills_are_spread_over_the_whole_search() -> None:
+    pauses = killed_search._pauses(20, 900.0)
+    assert len(pauses) == 20
+    assert min(pauses) > 0
+    assert 450 < sum(pauses) < 900
