@@ -8,7 +8,7 @@ the first one nothing happens; in the second one the worker, the run and whateve
 are killed so many times, at moments drawn evenly over the time that the first one took, and started
 again. Writes benchmarks/results/killed-search.json. Fails unless both tried the same recipes, each
 with the same quality, stages started again no more often than they were killed, and both a recipe
-and a training past its first checkpoint were. Budget for 20 kills: ninety minutes on 2 cores.
+and a training past its first checkpoint were. Budget for 20 kills: an hour on 2 cores.
 """
 
 import json
@@ -36,7 +36,7 @@ RESULT = RESULTS / "killed-search.json"
 WORKLOAD = "sentiment-killed"
 SECONDS = 5400.0
 SEED = 0
-TRAINING = {"max_steps": 24, "checkpoints": 4}
+TRAINING = {"max_steps": 16, "checkpoints": 4}
 OF_A_RECIPE = re.compile(rf"-[0-9a-f]{{{DIGITS}}}$")
 """How stages are named that a recipe does not share with all others."""
 
@@ -44,7 +44,7 @@ SPACE = {
     "chains": [["prune/depth16", "distill/small", "quantize/small-int8"]],
     "optional": ["prune/depth16", "distill/small"],
     "idle": {"quantize.small-int8.bits": 32},
-    "brief": {"distill.small.max_steps": 12},
+    "brief": {"distill.small.max_steps": 8},
     "trials": 8,
     "finalists": 8,
     "rows": 60,
