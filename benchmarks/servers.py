@@ -8,10 +8,9 @@ summarization, each with as many tokens to answer as its reference has; drawn fr
 grammar counts, and none is sent twice while there are others: some servers remember prompts. Each
 server takes them by streaming /v1/completions from 1, 8, 32 and 64 clients, each of which sends its
 next request when the last one is answered, for so many seconds a mix and number. What was left out,
-or did not start, is told with the reason. What BentoML adds is told by the engine alone, asked the
-same by 32 at once without HTTP, in turns with the Bento. CTranslate2 and ONNX Runtime GenAI have no
-server: they take batches as large as there are clients (benchmarks/libraries.py). Writes
-benchmarks/results/servers.json.
+or did not start, is told with the reason. CTranslate2 and ONNX Runtime GenAI have no server: they
+take batches as large as there are clients (benchmarks/libraries.py). What BentoML adds to its
+engine is told by benchmarks/http_overhead.py. Writes benchmarks/results/servers.json.
 Budget for 10 seconds: an hour on 2 cores, twenty minutes of it for vLLM.
 """
 
@@ -37,10 +36,8 @@ from benchmarks.libraries import LIBRARIES, WARM_SECONDS
 from benchmarks.plain_http import posted
 from benchmarks.pruning import House, demo
 from benchmarks.release import RESULTS
-from bentos.generator.decoding import Decoding
-from bentos.generator.engine import load_engine
 from bentos.generator.prompt import Renderer
-from tasks import evaluation_report, intervals, paths, records, service, stage
+from tasks import evaluation_report, paths, records, service, stage
 from tasks.config import Task
 from tasks.errors import ModelError
 from tasks.params import load_yaml
@@ -49,13 +46,9 @@ from tasks.records import Record
 RESULT = RESULTS / "servers.json"
 MIXES = ("sentiment", "translation", "summarization")
 CLIENTS = (1, 8, 32, 64)
-SIDE_BY_SIDE: Final = 32
-"""Clients with whom the bare engine is compared."""
-
-TURNS = 5
-"""How often the Bento and the bare engine are asked: a machine that slows down slows both."""
-
 OURS, TRANSFORMERS = "stillhouse int8", "transformers serve"
+EVENT: Final = b"data: {"
+READ_BYTES: Final = 65536
 SECONDS_TO_START = 300.0
 ROWS = 4000
 BASE = "fetch/base"
@@ -84,17 +77,32 @@ class Ask(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What came back.
+    """What came back, read when the clock has stopped: clients share the server's cores.
 
     Attributes:
-        text: empty where nothing came but the end.
+        body: a stream of events.
         first: seconds to the first piece.
         whole: seconds to the end.
     """
 
-    text: str
+    body: bytes
     first: float
     whole: float
+
+    def text(self) -> str:
+        """The answer; empty where nothing came but the end.
+
+        Raises:
+            ModelError: the server told of an error.
+        """
+        lines = (line for line in self.body.splitlines() if line.startswith(EVENT))
+        events = [json.loads(line.removeprefix(b"data: ")) for line in lines]
+        failed = [event["error"] for event in events if "error" in event]
+        if failed:
+            raise ModelError(str(failed[0]))
+        return "".join(
+            choice.get("text") or "" for event in events for choice in event.get("choices", ())
+        )
 
 
 Answer = TypeVar("Answer")
@@ -115,7 +123,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--libraries", type=Path, help=f"the same of {', '.join(LIBRARIES)}")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="stillhouse-servers-") as scratch:
-        root, mixes = _made(Path(scratch) / "house")
+        root, mixes = made(Path(scratch) / "house")
         result = compare(root, mixes, options.seconds, options.vllm)
         records.write_report(RESULT, result)
         if options.libraries is not None:
@@ -130,7 +138,7 @@ def main(arguments: list[str]) -> None:
 def compare(
     root: Path, mixes: Mapping[str, Sequence[Ask]], seconds: float, vllm: Path | None
 ) -> dict[str, Any]:
-    """All servers one after the other, then the engine alone."""
+    """All servers one after the other."""
     renderer = Renderer.from_folder(root / paths.candidate(BASE))
     found: dict[str, Any] = {}
     for name, started in _servers(root, vllm).items():
@@ -145,12 +153,11 @@ def compare(
         "weights": BASE,
         "seconds_each": seconds,
         "servers": found,
-        "engine_alone": _in_turns(root, mixes, seconds),
         "times_transformers": _ratios(found),
     }
 
 
-def _made(root: Path) -> tuple[Path, dict[str, list[Ask]]]:
+def made(root: Path) -> tuple[Path, dict[str, list[Ask]]]:
     """A clone with the weights in every format, and the requests of every mix."""
     house, mixes = House(root), dict[str, list[Ask]]()
     for mix in MIXES:
@@ -170,7 +177,7 @@ def _servers(root: Path, vllm: Path | None) -> dict[str, Callable[[], Any]]:
     plain = [str(scripts / "transformers"), "serve", str(base), "--device", "cpu"]
     batching = [*plain, "--continuous-batching"]
     told: dict[str, Callable[[], Any]] = {
-        OURS: lambda: _bento(root),
+        OURS: lambda: bento(root),
         TRANSFORMERS: lambda: _process([*plain, "--port", "{port}"], str(base)),
         f"{TRANSFORMERS}, continuous batching": lambda: _process(
             [*batching, "--port", "{port}"], str(base)
@@ -189,7 +196,7 @@ def _servers(root: Path, vllm: Path | None) -> dict[str, Callable[[], Any]]:
 
 
 @contextmanager
-def _bento(root: Path) -> Iterator[Server]:
+def bento(root: Path) -> Iterator[Server]:
     """What packaging would serve, for any text."""
     folder = root / paths.candidate("quantize/int8")
     with service.of_candidate(folder, "openvino", Task(kind="chat")) as started:
@@ -236,18 +243,18 @@ def _answers(process: "subprocess.Popen[bytes]", port: int, model: str) -> bool:
 async def _measured(
     server: Server, mixes: Mapping[str, Sequence[Ask]], seconds: float, renderer: Renderer
 ) -> dict[str, Any]:
-    found, ask = dict[str, Any](), functools.partial(_stream, server)
+    found, ask = dict[str, Any](), functools.partial(stream, server)
     for mix, asks in mixes.items():
         every = itertools.cycle(asks)
-        await _load(ask, every, max(CLIENTS), WARM_SECONDS)
+        await load(ask, every, max(CLIENTS), WARM_SECONDS)
         found[mix] = {
-            str(clients): _told(*await _load(ask, every, clients, seconds), renderer)
+            str(clients): _told(*await load(ask, every, clients, seconds), renderer)
             for clients in CLIENTS
         }
     return found
 
 
-async def _load(
+async def load(
     ask: Callable[[Ask], Awaitable[Answer]], every: Iterator[Ask], clients: int, seconds: float
 ) -> tuple[list[Answer], float]:
     """All answers, and seconds to the last; none is begun after `seconds`."""
@@ -264,28 +271,29 @@ async def _load(
     return answers, time.perf_counter() - started
 
 
-async def _stream(server: Server, ask: Ask) -> Reply:
+async def stream(server: Server, ask: Ask) -> Reply:
+    """The answer of /v1/completions, piece by piece.
+
+    Raises:
+        ModelError: the server refused the request.
+    """
     body = {"model": server.model, "prompt": ask.prompt, "max_tokens": ask.tokens}
-    started, first, text = time.perf_counter(), None, ""
+    started, first, pieces = time.perf_counter(), None, list[bytes]()
     told = {**body, "temperature": 0, "stream": True}
     async with posted(server.port, "/v1/completions", told) as (status, lines):
         if status != httpx.codes.OK:
             said = (await lines.read(4096)).decode(errors="replace")
             raise ModelError(f"{status}: {said[-300:]}")
-        async for line in lines:
-            if not line.startswith(b"data: {"):
-                continue
-            first = first or time.perf_counter()
-            event = json.loads(line.removeprefix(b"data: "))
-            if "error" in event:
-                raise ModelError(str(event["error"]))
-            text += "".join(choice.get("text") or "" for choice in event.get("choices", ()))
+        while piece := await lines.read(READ_BYTES):
+            pieces.append(piece)
+            if first is None and EVENT in piece:
+                first = time.perf_counter()
     ended = time.perf_counter()
-    return Reply(text, (first or ended) - started, ended - started)
+    return Reply(b"".join(pieces), (first or ended) - started, ended - started)
 
 
 def _told(replies: Sequence[Reply], seconds: float, renderer: Renderer) -> dict[str, float]:
-    tokens = sum(len(renderer.encode(reply.text)) for reply in replies)
+    tokens = sum(len(renderer.encode(reply.text())) for reply in replies)
     firsts = [reply.first for reply in replies]
     wholes = [reply.whole for reply in replies]
     return {
@@ -294,50 +302,6 @@ def _told(replies: Sequence[Reply], seconds: float, renderer: Renderer) -> dict[
         "first_piece_ms": round(1000 * float(np.median(firsts)), 1),
         "first_piece_p95_ms": round(1000 * evaluation_report.percentile(firsts, 0.95), 1),
         "p95_ms": round(1000 * evaluation_report.percentile(wholes, 0.95), 1),
-    }
-
-
-def _in_turns(
-    root: Path, mixes: Mapping[str, Sequence[Ask]], seconds: float
-) -> dict[str, dict[str, Any]]:
-    """What BentoML adds: requests/s of the Bento and of its engine alone, from as many clients."""
-    folder = root / paths.candidate("quantize/int8")
-    renderer, engine = Renderer.from_folder(folder), load_engine("openvino", folder, schemas=True)
-
-    async def answer(ask: Ask) -> None:
-        decoding = Decoding(max_new_tokens=ask.tokens)
-        async for _ in engine.stream(renderer.encode(ask.prompt), decoding):
-            pass
-
-    try:
-        with _bento(root) as server:
-            return {
-                mix: asyncio.run(_turns(server, answer, itertools.cycle(asks), seconds))
-                for mix, asks in mixes.items()
-            }
-    finally:
-        engine.close()
-
-
-async def _turns(
-    server: Server, answer: Callable[[Ask], Awaitable[None]], every: Iterator[Ask], seconds: float
-) -> dict[str, Any]:
-    ask_bento: Callable[[Ask], Awaitable[Reply]] = functools.partial(_stream, server)
-    rates = dict[str, list[float]](bento=[], engine=[])
-    for ask in (ask_bento, answer):
-        await _load(ask, every, SIDE_BY_SIDE, WARM_SECONDS)
-    for _ in range(TURNS):
-        for name, ask in (("bento", ask_bento), ("engine", answer)):
-            replies, took = await _load(ask, every, SIDE_BY_SIDE, seconds)
-            rates[name].append(len(replies) / took)
-    shares = [alone / served for alone, served in zip(rates["engine"], rates["bento"], strict=True)]
-    return {
-        "clients": SIDE_BY_SIDE,
-        "turns": TURNS,
-        "requests_per_second": {
-            name: intervals.mean(each)._asdict() for name, each in rates.items()
-        },
-        "engine_over_bento": intervals.mean(shares)._asdict(),
     }
 
 
