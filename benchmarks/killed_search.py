@@ -8,7 +8,8 @@ the first one nothing happens; in the second one the worker, the run and whateve
 are killed so many times, at moments drawn evenly over the time that the first one took, and started
 again. Writes benchmarks/results/killed-search.json. Fails unless both tried the same recipes, each
 with the same quality, stages started again no more often than they were killed, and both a recipe
-and a training past its first checkpoint were. Budget for 20 kills: an hour on 2 cores, ninety minutes beside other work.
+and a training past its first checkpoint were. Budget for 20 kills: ninety minutes on
+2 cores beside other work, less where nothing else runs.
 """
 
 import json
