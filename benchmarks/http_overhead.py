@@ -6,7 +6,7 @@ The requests of benchmarks/servers.py are streamed by the Bento to 32 clients, a
 alone, in this process and without HTTP, to as many at once: in turns of so many seconds, for each
 of the workloads sentiment, translation and summarization. The Bento's clients share its two cores,
 so its figure pays for what they read. Writes benchmarks/results/http-overhead.json. Budget for 10
-seconds: fifteen minutes on 2 cores.
+seconds: ten minutes on 2 cores.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from tasks.errors import StillhouseError
 
 RESULT = RESULTS / "http-overhead.json"
 CLIENTS: Final = 32
-TURNS: Final = 10
+TURNS: Final = 6
 """How often both are asked: a machine that slows down slows both."""
 
 
