@@ -29,7 +29,7 @@ from tasks.records import Prediction
 RESULT = RESULTS / "curve.json"
 WORKLOAD = "sentiment-curve"
 TEACHER = "teacher"
-STEPS = {16: 1500, 8: 2400, 4: 400, 2: 300}
+STEPS = {16: 1500, 8: 2000, 4: 500, 2: 300}
 """How long a student of so many blocks learns, the assistant first. The tenth of the price that the
 gate asks for lies near eight blocks: most of the hour goes there, and to whom they learn from."""
 
