@@ -332,18 +332,22 @@ class _Api:
         options: StreamOptions | None,
     ) -> AsyncIterator[str]:
         text, scored, read, last = "", list[Scored](), len(prompt.tokens), Chunk("", None, 0)
+        # Told with the first piece, and the end with the last one: what is sent costs by the send.
+        said = _event(form.opening())
         async with aclosing(chunks):
             try:
-                yield _event(form.opening())
                 while (chunk := await self._in_time(anext(chunks, None), until)) is not None:
                     text, last = text + chunk.text, chunk
                     scored += chunk.scored
-                    yield _event(form.piece(chunk))
+                    said += _event(form.piece(chunk))
+                    if chunk.finish_reason is None:
+                        yield said
+                        said = ""
             except EngineError as error:
-                yield _event(errors.body(ApiError(500, str(error))))
+                yield said + _event(errors.body(ApiError(500, str(error))))
                 return
             except ApiError as error:
-                yield _event(errors.body(error))
+                yield said + _event(errors.body(error))
                 return
             finally:
                 self._meter.tokens(path, read, last.completion_tokens)
@@ -352,8 +356,8 @@ class _Api:
             whole = Completion(text, read, tokens, reason, tuple(scored))
             self._answered(path, prompt, whole, decoding)
         if options is not None and options.include_usage:
-            yield _event(form.usage(read, last.completion_tokens))
-        yield "data: [DONE]\n\n"
+            said += _event(form.usage(read, last.completion_tokens))
+        yield said + "data: [DONE]\n\n"
 
     async def _in_time(self, work: Awaitable[Result], until: float) -> Result:
         try:
