@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -169,6 +170,28 @@ def test_stream_ends_with_usage_and_done(client: TestClient) -> None:
     assert events[-2]["choices"][0]["finish_reason"] == "stop"
     assert events[-1]["usage"]["completion_tokens"] == 2
     assert done == "[DONE]"
+
+
+def test_a_stream_is_sent_in_no_more_pieces_than_the_engine_gave(client: TestClient) -> None:
+    body = json.dumps({**user(), "stream": True}).encode()
+    asked = iter([{"type": "http.request", "body": body, "more_body": False}])
+    sent: list[bytes] = []
+
+    async def receive() -> dict[str, object]:
+        return next(asked, None) or await asyncio.sleep(60, {"type": "http.disconnect"})
+
+    async def send(event: Any) -> None:
+        sent.append(event.get("body", b""))
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b""}
+    scope |= {"server": ("127.0.0.1", 80), "headers": [(b"content-type", b"application/json")]}
+    asyncio.run(client.app(scope, receive, send))  # type: ignore[arg-type]
+
+    first, last = filter(None, sent)
+    assert b'"role":"assistant"' in first
+    assert b'"po"' in first
+    assert b'"sitive"' in last
+    assert last.endswith(b"data: [DONE]\n\n")
 
 
 def test_completions_take_raw_prompts_unconstrained(
