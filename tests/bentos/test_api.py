@@ -32,6 +32,16 @@ SERVING = Serving(
     facts=Facts(cost_per_1000_requests=0.25, teacher_cost_per_1000_requests=1.25, currency="USD"),
 )
 
+CHAT_SCOPE = {
+    "type": "http",
+    "method": "POST",
+    "path": "/v1/chat/completions",
+    "query_string": b"",
+    "server": ("127.0.0.1", 80),
+    "headers": [(b"content-type", b"application/json")],
+}
+"""Of a request to chat, for tests that speak ASGI themselves."""
+
 
 class Script:
     """Remembers what it was asked; answers 'positive' or, unconstrained, 'héllo'."""
@@ -183,9 +193,7 @@ def test_a_stream_is_sent_in_no_more_pieces_than_the_engine_gave(client: TestCli
     async def send(event: Any) -> None:
         sent.append(event.get("body", b""))
 
-    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b""}
-    scope |= {"server": ("127.0.0.1", 80), "headers": [(b"content-type", b"application/json")]}
-    asyncio.run(client.app(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(client.app(dict(CHAT_SCOPE), receive, send))  # type: ignore[arg-type]
 
     first, last = filter(None, sent)
     assert b'"role":"assistant"' in first
@@ -503,9 +511,6 @@ def test_client_that_goes_away_cancels_its_request(
         {"type": "http.request", "body": body, "more_body": False},
         {"type": "http.disconnect"},
     ]
-    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b""}
-    headers = [(b"content-type", b"application/json")]
-    scope["server"] = ("127.0.0.1", 80)
     statuses: list[object] = []
 
     async def receive() -> dict[str, object]:
@@ -515,7 +520,7 @@ def test_client_that_goes_away_cancels_its_request(
         statuses.append(event.get("status"))
 
     async def call() -> None:
-        await client.app({**scope, "headers": headers}, receive, send)  # type: ignore[arg-type]
+        await client.app(dict(CHAT_SCOPE), receive, send)  # type: ignore[arg-type]
         await asyncio.sleep(0)
 
     asyncio.run(call())
