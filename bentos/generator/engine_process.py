@@ -26,7 +26,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn
+from typing import Final, NoReturn
 
 from pydantic import TypeAdapter
 from pydantic_core import to_json
@@ -51,6 +51,11 @@ GONE: Final = "the engine's process has ended; come again in a minute"
 CODE: Final = Path(__file__).parents[2]
 """Where the engine's process finds this package, as its server did."""
 
+ERRORS: Final[dict[str, type[Exception]]] = {
+    kind.__name__: kind for kind in (PromptTooLongError, ValueError, EngineGoneError, EngineError)
+}
+"""What Engine raises, the more special before what it is a kind of."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -73,36 +78,23 @@ class Request:
 
 @dataclass(frozen=True)
 class Failure:
-    """An error of Engine, to be raised by the server as it was here."""
+    """An error of Engine, to be raised by the server as it was here: its name in ERRORS."""
 
-    kind: Literal["PromptTooLongError", "ValueError", "EngineGoneError", "EngineError"]
+    name: str
     arguments: tuple[int | str, ...]
 
     @classmethod
     def of(cls, error: Exception) -> "Failure":
         """What to tell of an error."""
-        match error:
-            case PromptTooLongError():
-                return cls("PromptTooLongError", error.args)
-            case EngineGoneError():
-                return cls("EngineGoneError", (str(error),))
-            case ValueError():
-                return cls("ValueError", (str(error),))
-            case EngineError():
-                return cls("EngineError", (str(error),))
-            case _:
-                _log.error("a request failed", exc_info=error)
-                return cls("EngineError", ("the engine failed at this request",))
+        for name, kind in ERRORS.items():
+            if isinstance(error, kind):
+                return cls(name, error.args if kind is PromptTooLongError else (str(error),))
+        _log.error("a request failed", exc_info=error)
+        return cls(EngineError.__name__, ("the engine failed at this request",))
 
     def raise_again(self) -> NoReturn:
         """Raise the error that this tells of."""
-        kinds: dict[str, Any] = {
-            "PromptTooLongError": PromptTooLongError,
-            "ValueError": ValueError,
-            "EngineGoneError": EngineGoneError,
-            "EngineError": EngineError,
-        }
-        raise kinds[self.kind](*self.arguments)
+        raise ERRORS[self.name](*self.arguments)
 
 
 @dataclass(frozen=True)
@@ -218,8 +210,8 @@ class EngineProcess:
         writer = await asyncio.shield(self._link)
         self._check()
         number, replies = next(self._numbers), asyncio.Queue[Reply]()
-        self._waiting[number], over = replies, False
         writer.write(_framed(Request(number, ask)))
+        self._waiting[number], over = replies, False
         try:
             while not over:
                 reply = await replies.get()
