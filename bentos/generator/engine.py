@@ -74,11 +74,7 @@ class PromptTooLongError(ValueError):
     """The prompt leaves no room for an answer in the model's context."""
 
     def __init__(self, tokens: int, context_length: int) -> None:
-        super().__init__(tokens, context_length)
-
-    def __str__(self) -> str:
-        tokens, context_length = self.args
-        return (
+        super().__init__(
             f"the prompt has {tokens} tokens; the model's context of {context_length} tokens must "
             "hold the prompt and at least one token of the answer"
         )

@@ -14,8 +14,7 @@ from fastapi.responses import Response
 
 from bentos.generator import serving
 from bentos.generator.api import create_app
-from bentos.generator.engine import Engine, EngineGoneError, load_engine
-from bentos.generator.engine_process import EngineProcess
+from bentos.generator.engine import EngineGoneError, load_engine
 from bentos.generator.feedback import Feedback
 from bentos.generator.prompt import Renderer
 from bentos.generator.serving import Serving
@@ -52,13 +51,6 @@ async def _start_again(_: Request, error: Exception) -> Response:
     return errors.response(ApiError(503, str(error), code="engine_gone", headers=headers))
 
 
-def _engine(facts: Serving) -> Engine:
-    """OpenVINO holds Python's lock while it computes, so it gets a process of its own."""
-    load = EngineProcess if facts.engine == "openvino" else load_engine
-    schemas = facts.decoding.choices is None
-    return load(facts.engine, MODEL, facts.prefix_caching, schemas)
-
-
 facts, app = _read()
 limits = facts.limits
 app.add_exception_handler(EngineGoneError, _start_again)
@@ -77,14 +69,11 @@ class Generator:
     def __init__(self) -> None:
         try:
             serving.verify(facts, MODEL)
-            self._engine = _engine(facts)
+            schemas = facts.decoding.choices is None
+            self._engine = load_engine(facts.engine, MODEL, facts.prefix_caching, schemas)
         except (OSError, ValueError) as error:
             raise SystemExit(f"cannot serve: {error}") from error
         app.state.engine = self._engine
-
-    async def __is_alive__(self) -> bool:
-        """For /livez: a request would start this process again, but there may be none."""
-        return self._engine.is_alive if isinstance(self._engine, EngineProcess) else True
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def stop(self) -> None:

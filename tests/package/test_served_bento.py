@@ -20,7 +20,6 @@ from typing import Any
 
 import httpx
 import openai
-import psutil
 import pytest
 
 from benchmarks import hostile
@@ -511,40 +510,3 @@ def test_incomplete_model_ends_with_a_plain_message(served: Served, tmp_path: Pa
     assert done.returncode != 0
     assert "cannot serve" in done.stderr
     assert "holds no serving.json" in done.stderr
-
-
-def test_a_killed_engine_comes_back_and_clients_hear_only_what_is_worth_a_retry(
-    served: Served, tmp_path: Path
-) -> None:
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    body = {"messages": [{"role": "user", "content": "A triumph."}]}
-    heard = list[int]()
-    with (tmp_path / "log").open("w") as log:
-        process = serve(served.built.tag, port, served.home, log.fileno())
-        try:
-            wait_until_ready(address, process, tmp_path / "log")
-            [engine] = engines(process)
-            until = time.monotonic() + SECONDS_TO_START
-            engine.kill()
-            while httpx.get(f"{address}/livez").status_code == 200 and time.monotonic() < until:
-                time.sleep(0.05)
-            while 200 not in heard and time.monotonic() < until:
-                try:
-                    heard.append(
-                        httpx.post(f"{address}/v1/chat/completions", json=body).status_code
-                    )
-                except httpx.TransportError:
-                    heard.append(0)
-                time.sleep(0.2)
-        finally:
-            stop(process)
-
-    assert heard[0] == 503
-    assert heard[-1] == 200
-    assert set(heard) <= {0, 200, 503}
-
-
-def engines(server: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    family = psutil.Process(server.pid).children(recursive=True)
-    return [each for each in family if "bentos.generator.engine_process" in each.cmdline()]
