@@ -34,8 +34,8 @@ STEPS = {16: 1500, 12: 2000, 6: 500, 2: 300}
 gate asks for lies near twelve: most of the hour goes there, and to whom they learn from."""
 
 NEURONS = 960
-"""What the assistant's students keep of 1,536 in a block: twelve blocks of these cost what eight
-whole ones do, and of blocks a model loses more."""
+"""What the assistant's students keep of 1,536 in a block: twelve blocks of these cost about what
+eight whole ones do, and of blocks a model loses more."""
 
 LABELLED = 6000
 """Rows that the teacher answers: nearly all, more than the demo's student sees."""
@@ -82,10 +82,15 @@ def workload(content: Mapping[str, Any]) -> dict[str, Any]:
     assistant = content["distill"]["small"] | AS_ASSISTANT
     spared = ("labels", "chat_template")
     student = {k: v for k, v in assistant.items() if k not in spared} | FROM_ASSISTANT
-    narrow = {"from": ASSISTANT, "importance": "small", "method": "neurons"}
+    narrow = {
+        "from": ASSISTANT,
+        "importance": "small",
+        "method": "neurons",
+        "keep_neurons": NEURONS,
+    }
     made: dict[str, Any] = {
         "importance": {"small": {"of": ASSISTANT}},
-        "prune": {"narrow": narrow | {"keep_neurons": NEURONS}},
+        "prune": {"narrow": narrow},
         "distill": {},
         "quantize": {},
     }
