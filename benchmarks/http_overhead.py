@@ -4,9 +4,9 @@
 
 The requests of benchmarks/servers.py are streamed by the Bento to 32 clients, and by its engine
 alone, in this process and without HTTP, to as many at once: in turns of so many seconds, for each
-of the workloads sentiment, translation and summarization. The Bento's clients share its two cores,
-so its figure pays for what they read. Writes benchmarks/results/http-overhead.json. Budget for 10
-seconds: ten minutes on 2 cores.
+of the workloads sentiment, translation and summarization. Both get the same requests in the same
+turn. The Bento's clients share its two cores, so its figure pays for what they read. Writes
+benchmarks/results/http-overhead.json. Budget for 10 seconds: twenty minutes on 2 cores.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import functools
 import itertools
 import json
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ from tasks.errors import StillhouseError
 
 RESULT = RESULTS / "http-overhead.json"
 CLIENTS: Final = 32
-TURNS: Final = 6
+TURNS: Final = 12
 """How often both are asked: a machine that slows down slows both."""
 
 
@@ -64,7 +64,7 @@ def _in_turns(
     try:
         with bento(root) as server:
             return {
-                mix: asyncio.run(_turns(server, answer, itertools.cycle(asks), seconds))
+                mix: asyncio.run(_turns(server, answer, asks, seconds))
                 for mix, asks in mixes.items()
             }
     finally:
@@ -72,18 +72,20 @@ def _in_turns(
 
 
 async def _turns(
-    server: Server, answer: Callable[[Ask], Awaitable[None]], every: Iterator[Ask], seconds: float
+    server: Server, answer: Callable[[Ask], Awaitable[None]], asks: Sequence[Ask], seconds: float
 ) -> dict[str, Any]:
     rates = dict[str, list[float]](bento=[], engine=[])
     ask_bento: Callable[[Ask], Awaitable[Reply]] = functools.partial(stream, server)
     for ask in (ask_bento, answer):
-        await load(ask, every, CLIENTS, WARM_SECONDS)
-    for _ in range(TURNS):
-        replies, took = await load(ask_bento, every, CLIENTS, seconds)
+        await load(ask, itertools.cycle(asks), CLIENTS, WARM_SECONDS)
+    for turn in range(TURNS):
+        begin = turn * len(asks) // TURNS
+        same = (*asks[begin:], *asks[:begin])
+        replies, took = await load(ask_bento, itertools.cycle(same), CLIENTS, seconds)
         for reply in replies:
             reply.text()  # raises where the server told of an error: such an answer counts nowhere
         rates["bento"].append(len(replies) / took)
-        answers, took = await load(answer, every, CLIENTS, seconds)
+        answers, took = await load(answer, itertools.cycle(same), CLIENTS, seconds)
         rates["engine"].append(len(answers) / took)
     shares = [alone / served for alone, served in zip(rates["engine"], rates["bento"], strict=True)]
     return {

@@ -8,8 +8,8 @@ the first one nothing happens; in the second one the worker, the run and whateve
 are killed so many times, at moments drawn evenly over the time that the first one took, and started
 again. Writes benchmarks/results/killed-search.json. Fails unless both tried the same recipes, each
 with the same quality, stages started again no more often than they were killed, and both a recipe
-and a training past its first checkpoint were. Budget for 20 kills: ninety minutes on
-2 cores beside other work, less where nothing else runs.
+and a training past its first checkpoint were. Each measures its prices itself, so that of recipes
+that cost the same another one may lie on its frontier. Budget for 20 kills: an hour on 2 cores.
 """
 
 import json
@@ -109,6 +109,7 @@ def _searched(root: Path, pauses: list[float]) -> dict[str, Any]:
             "trainings_resumed": _resumed(house, run),
             "seconds": round(time.monotonic() - started, 1),
             "qualities": {f"{e.phase}: {e.recipe}": e.quality for e in outcome.tried},
+            "prices": {f"{e.phase}: {e.recipe}": e.price for e in outcome.tried},
             "frontier": [e.recipe for e in outcome.tried if e.name in outcome.frontier],
             "starts_of_stages": dict(ran(house, run)),
         }

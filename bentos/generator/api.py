@@ -5,7 +5,6 @@ app.state.engine = load_engine(serving.engine, folder)
 """
 
 import asyncio
-import json
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -20,7 +19,7 @@ from contextlib import aclosing, contextmanager
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from bentos.generator.decoding import Decoding
@@ -43,6 +42,7 @@ from bentos.web.access import Access
 from bentos.web.connection import CLIENT_GONE, while_connected
 from bentos.web.door import RETRY_SECONDS, Door
 from bentos.web.errors import ApiError
+from bentos.web.event_stream import LAST, EventStream, sse
 from bentos.web.meter import Meter
 from bentos.web.timer import within
 
@@ -319,7 +319,7 @@ class _Api:
             return Response(status_code=CLIENT_GONE)
         path, whole = request.url.path, _chained(first, chunks)
         lines = self._lines(path, form, whole, until, prompt, decoding, options)
-        return StreamingResponse(lines, media_type="text/event-stream")
+        return EventStream(lines)
 
     async def _lines(
         self,
@@ -330,24 +330,24 @@ class _Api:
         prompt: Prompt,
         decoding: Decoding,
         options: StreamOptions | None,
-    ) -> AsyncIterator[str]:
+    ) -> AsyncIterator[bytes]:
         text, scored, read, last = "", list[Scored](), len(prompt.tokens), Chunk("", None, 0)
         # Told with the first piece, and the end with the last one: what is sent costs by the send.
-        said = _event(form.opening())
+        said = sse(form.opening())
         async with aclosing(chunks):
             try:
                 while (chunk := await self._in_time(anext(chunks, None), until)) is not None:
                     text, last = text + chunk.text, chunk
                     scored += chunk.scored
-                    said += _event(form.piece(chunk))
+                    said += sse(form.piece(chunk))
                     if chunk.finish_reason is None:
                         yield said
-                        said = ""
+                        said = b""
             except EngineError as error:
-                yield said + _event(errors.body(ApiError(500, str(error))))
+                yield said + sse(errors.body(ApiError(500, str(error))))
                 return
             except ApiError as error:
-                yield said + _event(errors.body(error))
+                yield said + sse(errors.body(error))
                 return
             finally:
                 self._meter.tokens(path, read, last.completion_tokens)
@@ -356,8 +356,8 @@ class _Api:
             whole = Completion(text, read, tokens, reason, tuple(scored))
             self._answered(path, prompt, whole, decoding)
         if options is not None and options.include_usage:
-            said += _event(form.usage(read, last.completion_tokens))
-        yield said + "data: [DONE]\n\n"
+            said += sse(form.usage(read, last.completion_tokens))
+        yield said + LAST
 
     async def _in_time(self, work: Awaitable[Result], until: float) -> Result:
         try:
@@ -383,10 +383,6 @@ def _seeded(decoding: Decoding, number: int) -> Decoding:
     if decoding.seed is None or number == 0:
         return decoding
     return decoding.model_copy(update={"seed": (decoding.seed + number) % MAX_SEED})
-
-
-def _event(body: dict[str, object]) -> str:
-    return f"data: {json.dumps(body, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
 
 def _predict_route(api: _Api, serving: Serving) -> Any:

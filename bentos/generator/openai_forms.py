@@ -7,8 +7,8 @@
 Log-probabilities are told of the tokens of the answer alone: engines do not tell the runners-up.
 """
 
+import random
 import time
-import uuid
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -140,7 +140,9 @@ def _text(renderer: Renderer, one: Scored) -> str:
 
 
 def _head(prefix: str, model: str) -> Json:
-    return {"id": f"{prefix}-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
+    # Not the system's random numbers: while it draws them a step of the engine takes Python's lock.
+    number = random.getrandbits(128)
+    return {"id": f"{prefix}-{number:032x}", "created": int(time.time()), "model": model}
 
 
 def _usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:

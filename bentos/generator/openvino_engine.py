@@ -56,6 +56,10 @@ LOOP_TURNS = 8
 
 TURN_SECONDS = 0.5
 """Within which a loop must pass, or the next step waits for it no longer."""
+PIECES_PER_SECOND = 200.0
+"""Of all streamed answers together: with many at once each is told less often, more at a time. What
+a piece costs on its way to the client, no step can use."""
+
 POLL_SECONDS = 0.005
 """How often it is asked whether the loop still runs: a waiting thread is not told."""
 
@@ -87,9 +91,16 @@ def load_pipeline(
 
 @dataclass(eq=False)
 class _Job(Job):
-    """One request on its way through the engine's thread; without a handle it is over."""
+    """One request on its way through the engine's thread; without a handle it is over.
+
+    Attributes:
+        untold: text since the last piece that was told.
+        next_piece: when another one may be, by time.monotonic.
+    """
 
     handle: GenerationHandle | None = None
+    untold: str = ""
+    next_piece: float = 0.0
 
 
 class OpenVINOEngine:
@@ -265,22 +276,28 @@ class OpenVINOEngine:
             job.handle = None
             job.tell(EngineError("the key/value cache is too small for this request"))
             return
-        piece = ""
         while handle.can_read():
             for output in handle.read().values():
                 scores = output.generated_log_probs if job.decoding.logprobs else ()
-                piece += job.answer.push(output.generated_ids, scores)
+                job.untold += job.answer.push(output.generated_ids, scores)
         ended = handle.get_status() != genai.GenerationStatus.RUNNING
         if job.answer.finish_reason is not None:
             if not ended:
                 handle.cancel()
             job.handle = None
-            job.tell(job.answer.chunk(piece))
+            job.tell(job.answer.chunk(job.untold))
         elif ended:
             job.handle = None
             job.tell(EngineError("the engine ended the answer early"))
-        elif piece and job.stream:
-            job.tell(job.answer.chunk(piece))
+        elif job.stream and job.untold:
+            self._tell_now_and_then(job)
+
+    def _tell_now_and_then(self, job: _Job) -> None:
+        """Tell the first piece at once, and those after it so often that there is time for all."""
+        now = time.monotonic()
+        if now >= job.next_piece:
+            job.tell(job.answer.chunk(job.untold))
+            job.untold, job.next_piece = "", now + len(self._running) / PIECES_PER_SECOND
 
     def _give_way(self) -> None:
         """Let the waiting loops see who came and who left, for which a step has no ear."""

@@ -7,13 +7,12 @@ X-Stillhouse-Tier asks for a tier that the key opens. X-Stillhouse-Upstream tell
 is, X-Stillhouse-Asked who was asked, X-Stillhouse-Degraded that a dearer model should have been.
 """
 
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Header, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from bentos.router.bills import OverLimitError
@@ -24,11 +23,11 @@ from bentos.web.access import Access
 from bentos.web.connection import CLIENT_GONE, while_connected
 from bentos.web.door import VISITOR, Door, Visitor
 from bentos.web.errors import ApiError
+from bentos.web.event_stream import LAST, EventStream, sse
 from bentos.web.limits import Limits
 from bentos.web.meter import Meter
 
 MODELS, CHAT = "/v1/models", "/v1/chat/completions"
-LAST: Final = b"data: [DONE]\n\n"
 NOBODY: Final = "anonymous"
 """Who spends where no keys are asked for."""
 
@@ -154,7 +153,7 @@ class _Api:
                 headers = _headers(answer)
                 usage = bool((asked.get("stream_options") or {}).get("include_usage"))
                 pieces = _cut(stack, answer.answer.body, self._workload, usage)
-        return StreamingResponse(pieces, media_type="text/event-stream", headers=headers)
+        return EventStream(pieces, headers)
 
     def _tier(self, visitor: Visitor | None, wanted: str | None) -> str:
         """What is asked for, if the key opens it; else the first that it opens."""
@@ -174,10 +173,10 @@ async def _piped(
     try:
         async with stack:
             async for event in events:
-                yield _event({**event, "model": workload})
+                yield sse({**event, "model": workload})
     except Exception:
         # The client has a part of the answer: all that is left is to say that it is no whole.
-        yield _event(errors.body(ApiError(502, "the model broke off")))
+        yield sse(errors.body(ApiError(502, "the model broke off")))
         return
     yield LAST
 
@@ -193,11 +192,11 @@ async def _cut(
             place = {"index": choice.get("index", 0)}
             piece = {"delta": _delta(choice.get("message") or {}), "finish_reason": None}
             told = {**place, **piece, "logprobs": choice.get("logprobs")}
-            yield _event({**head, "choices": [told]})
+            yield sse({**head, "choices": [told]})
             end = {"delta": {}, "finish_reason": choice.get("finish_reason"), "logprobs": None}
-            yield _event({**head, "choices": [{**place, **end}]})
+            yield sse({**head, "choices": [{**place, **end}]})
         if usage:
-            yield _event({**head, "choices": [], "usage": body.get("usage")})
+            yield sse({**head, "choices": [], "usage": body.get("usage")})
         yield LAST
 
 
@@ -208,10 +207,6 @@ def _delta(message: Mapping[str, Any]) -> dict[str, Any]:
     if calls:
         told["tool_calls"] = [{"index": number, **call} for number, call in enumerate(calls)]
     return told
-
-
-def _event(body: Mapping[str, object]) -> bytes:
-    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n".encode()
 
 
 def _headers(routed: Routed) -> dict[str, str]:

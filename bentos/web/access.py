@@ -19,6 +19,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -97,6 +98,7 @@ class Access:
             self._keys, self._stamp = dict(read(file)), stamp
 
 
+@lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Whether an address is this machine's own; a path (a Unix socket's) is, too."""
     try:

@@ -4,8 +4,8 @@ answer = await while_connected(request, engine.complete(prompt, decoding))
 """
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable
+from typing import Final, TypeVar
 
 from fastapi import Request
 
@@ -15,19 +15,34 @@ CLIENT_GONE: Final = 499
 Result = TypeVar("Result")
 
 
-async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result | None:
+async def while_connected(request: Request, work: Awaitable[Result]) -> Result | None:
     """The result, or None when the client went away, which cancels the work.
 
-    The request's body must have been read: what comes after it tells of the client alone.
+    The request's body must have been read: what comes after it tells of the client alone. The work
+    is done by the calling task, which is cancelled and takes that back, as asyncio.timeout does.
     """
-    task = asyncio.ensure_future(work)
+    here = asyncio.current_task()
+    if here is None:
+        raise RuntimeError("nobody can wait outside a task")
+    earlier, over, left = here.cancelling(), False, False
+
+    def leave(gone: "asyncio.Future[None]") -> None:
+        nonlocal left
+        if not (over or gone.cancelled()):
+            left = True
+            here.cancel()
+
     gone = asyncio.ensure_future(_disconnected(request))
+    gone.add_done_callback(leave)
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
+        return await work
+    except asyncio.CancelledError:
+        if left and here.uncancel() <= earlier:
+            return None
+        raise
     finally:
-        for one in (task, gone):
-            one.cancel()
+        over = True
+        gone.cancel()
 
 
 async def _disconnected(request: Request) -> None:

@@ -54,3 +54,47 @@ def test_work_for_a_client_who_goes_away_is_cancelled() -> None:
 
     assert outcome(work(), stays=0.01) is None
     assert cancelled == [True]
+
+
+def test_who_ends_the_call_ends_it_even_if_the_client_leaves_at_that_moment() -> None:
+    async def scenario() -> None:
+        left = asyncio.Event()
+
+        async def receive() -> Message:
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        request = Request({"type": "http"}, receive)
+        call = asyncio.create_task(while_connected(request, asyncio.sleep(60)))
+        await asyncio.sleep(0.01)
+        left.set()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    asyncio.run(scenario())
+
+
+def test_a_client_who_leaves_when_all_is_done_cancels_nothing_after_it() -> None:
+    async def scenario() -> str | None:
+        async def receive() -> Message:
+            return {"type": "http.disconnect"}
+
+        async def work() -> str:
+            return "answer"
+
+        found = await while_connected(Request({"type": "http"}, receive), work())
+        await asyncio.sleep(0.01)
+        return found
+
+    assert asyncio.run(scenario()) == "answer"
+
+
+def test_work_that_takes_too_long_says_so_to_a_client_who_stays() -> None:
+    async def work() -> str:
+        async with asyncio.timeout(0.01):
+            await asyncio.sleep(60)
+        return "answer"
+
+    with pytest.raises(TimeoutError):
+        outcome(work(), stays=60)

@@ -17,6 +17,7 @@ import pytest
 from bentos.generator import openvino_engine
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import (
+    Chunk,
     Completion,
     Engine,
     EngineError,
@@ -175,6 +176,31 @@ def test_streamed_pieces_add_up_to_the_answer(engine: Engine, prompts: list[list
 
     whole = answers(engine, [prompts[0]], decoding)[0].text
     assert "".join(asyncio.run(pieces())) == whole
+
+
+def test_pieces_of_many_streams_are_joined_but_for_the_first_one_of_each(
+    engines: dict[Kind, Engine], prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, decoding = engines["openvino"], Decoding(max_new_tokens=40, logprobs=True)
+
+    async def chunks(prompt: list[int]) -> list[Chunk]:
+        return [chunk async for chunk in engine.stream(prompt, decoding)]
+
+    async def ask() -> list[list[Chunk]]:
+        return await asyncio.gather(*map(chunks, prompts))
+
+    def streamed(pieces_per_second: float) -> list[list[Chunk]]:
+        monkeypatch.setattr(openvino_engine, "PIECES_PER_SECOND", pieces_per_second)
+        return asyncio.run(ask())
+
+    joined, single = streamed(0.001), streamed(1e9)  # none is due within the test, or all are
+
+    for found, other, whole in zip(joined, single, answers(engine, prompts, decoding), strict=True):
+        assert len(found) == min(len(other), 2)
+        assert found[0].text == other[0].text
+        assert "".join(chunk.text for chunk in found) == whole.text
+        assert sum((chunk.scored for chunk in found), ()) == whole.scored
+    assert max(map(len, single)) > 2
 
 
 def test_stop_text_ends_the_answer(engine: Engine, prompts: list[list[int]]) -> None:

@@ -1,0 +1,54 @@
+"""Server-sent events, as OpenAI's API streams answers.
+
+async def pieces():
+    yield sse({"choices": [...]})
+    yield LAST
+
+return EventStream(pieces())
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+from fastapi import Request
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from bentos.web.connection import while_connected
+
+LAST: Final = b"data: [DONE]\n\n"
+
+
+def sse(body: Mapping[str, object]) -> bytes:
+    """One event."""
+    return f"data: {json.dumps(body, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+
+
+class EventStream(StreamingResponse):
+    """Pieces of one event or several each, of which the final one ends with LAST.
+
+    What is sent costs by the send and by the task, so the response ends with its final piece, and
+    is sent by the task that made it.
+    """
+
+    def __init__(
+        self, pieces: AsyncIterator[bytes], headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(pieces, headers=headers, media_type="text/event-stream")
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send all pieces; a client who goes away closes them."""
+        await while_connected(Request(scope, receive), self.stream_response(send))
+
+    async def stream_response(self, send: Send) -> None:
+        """Send all pieces. A stream that broke off has no final one."""
+        head = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **head})
+        more = True
+        async for piece in self._pieces:
+            more = not piece.endswith(LAST)
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
+        if more:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
