@@ -5,7 +5,8 @@
 where PYTHON is that of an environment that holds vLLM, or its build for processors (CONTRIBUTING
 says how). Prunes the demo's base weights by every method in a clone of this checkout, without
 healing, and has vLLM and transformers read each result there, in 32 bits. Writes
-benchmarks/results/pruned-in-vllm.json. Fails where they disagree. Budget: half an hour on 2 cores.
+benchmarks/results/pruned-in-vllm.json. Fails where they disagree. Budget: twenty minutes on 2
+cores.
 """
 
 import json
