@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterator,
     Awaitable,
     Coroutine,
     Iterable,
@@ -330,7 +329,7 @@ class _Api:
         prompt: Prompt,
         decoding: Decoding,
         options: StreamOptions | None,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         text, scored, read, last = "", list[Scored](), len(prompt.tokens), Chunk("", None, 0)
         # Told with the first piece, and the end with the last one: what is sent costs by the send.
         said = sse(form.opening())

@@ -56,12 +56,12 @@ LOOP_TURNS = 8
 
 TURN_SECONDS = 0.5
 """Within which a loop must pass, or the next step waits for it no longer."""
-PIECES_PER_SECOND = 200.0
-"""Of all streamed answers together: with many at once each is told less often, more at a time. What
-a piece costs on its way to the client, no step can use."""
-
 POLL_SECONDS = 0.005
 """How often it is asked whether the loop still runs: a waiting thread is not told."""
+
+PIECES_PER_SECOND = 200.0
+"""At most, of all streamed answers together: with many at once each is told less often, and more at
+a time. While Python sends a piece no step computes."""
 
 GONE = "the engine failed and could not be loaded again; come again in a minute"
 

@@ -7,7 +7,7 @@ X-Stillhouse-Tier asks for a tier that the key opens. X-Stillhouse-Upstream tell
 is, X-Stillhouse-Asked who was asked, X-Stillhouse-Degraded that a dearer model should have been.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Annotated, Any, Final
 
@@ -169,7 +169,7 @@ class _Api:
 
 async def _piped(
     stack: AsyncExitStack, events: AsyncIterator[dict[str, Any]], workload: str
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     try:
         async with stack:
             async for event in events:
@@ -183,7 +183,7 @@ async def _piped(
 
 async def _cut(
     stack: AsyncExitStack, body: Mapping[str, Any], workload: str, usage: bool
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """An answer that came at once, in the form of a stream."""
     async with stack:
         head = {"id": body.get("id"), "created": body.get("created"), "model": workload}

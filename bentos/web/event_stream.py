@@ -8,7 +8,8 @@ return EventStream(pieces())
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Final
 
 from fastapi import Request
@@ -33,7 +34,7 @@ class EventStream(StreamingResponse):
     """
 
     def __init__(
-        self, pieces: AsyncIterator[bytes], headers: Mapping[str, str] | None = None
+        self, pieces: AsyncGenerator[bytes, None], headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(pieces, headers=headers, media_type="text/event-stream")
         self._pieces = pieces
@@ -47,8 +48,9 @@ class EventStream(StreamingResponse):
         head = {"status": self.status_code, "headers": self.raw_headers}
         await send({"type": "http.response.start", **head})
         more = True
-        async for piece in self._pieces:
-            more = not piece.endswith(LAST)
-            await send({"type": "http.response.body", "body": piece, "more_body": more})
+        async with aclosing(self._pieces):
+            async for piece in self._pieces:
+                more = not piece.endswith(LAST)
+                await send({"type": "http.response.body", "body": piece, "more_body": more})
         if more:
             await send({"type": "http.response.body", "body": b"", "more_body": False})

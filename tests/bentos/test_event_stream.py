@@ -1,14 +1,14 @@
 """A stream of events ends with its final piece, and with its client."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from starlette.types import Message
 
 from bentos.web.event_stream import LAST, EventStream, sse
 
 
-def sent(pieces: AsyncIterator[bytes], stays: float = 60) -> list[Message]:
+def sent(pieces: AsyncGenerator[bytes, None], stays: float = 60) -> list[Message]:
     """What a client hears who stays so many seconds."""
     heard: list[Message] = []
 
@@ -23,12 +23,12 @@ def sent(pieces: AsyncIterator[bytes], stays: float = 60) -> list[Message]:
     return heard
 
 
-async def whole() -> AsyncIterator[bytes]:
+async def whole() -> AsyncGenerator[bytes, None]:
     yield sse({"text": "h\u00e9"})
     yield sse({"text": "llo"}) + LAST
 
 
-async def broken() -> AsyncIterator[bytes]:
+async def broken() -> AsyncGenerator[bytes, None]:
     yield sse({"text": "data: [DONE]\n\n"})
 
 
@@ -51,7 +51,7 @@ def test_a_stream_without_a_final_piece_ends_too_whatever_its_text_says() -> Non
 def test_a_client_who_goes_away_closes_the_stream() -> None:
     closed: list[bool] = []
 
-    async def endless() -> AsyncIterator[bytes]:
+    async def endless() -> AsyncGenerator[bytes, None]:
         try:
             while True:
                 yield sse({})
@@ -63,3 +63,28 @@ def test_a_client_who_goes_away_closes_the_stream() -> None:
 
     assert closed == [True]
     assert all(each["more_body"] for each in heard[1:])
+
+
+def test_a_client_who_goes_away_while_a_piece_is_being_sent_closes_the_stream_at_once() -> None:
+    closed: list[bool] = []
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        try:
+            yield sse({})
+        finally:
+            closed.append(True)
+
+    async def receive() -> Message:
+        await asyncio.sleep(0.01)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if "body" in message:
+            await asyncio.sleep(60)
+
+    async def scenario() -> None:
+        response = EventStream(pieces())
+        await response({"type": "http"}, receive, send)
+        assert closed == [True]
+
+    asyncio.run(scenario())
