@@ -7,9 +7,9 @@ trainings with checkpoints; so few recipes that all are tried) in two clones of 
 the first one nothing happens; in the second one the worker, the run and whatever stage is at work
 are killed so many times, at moments drawn evenly over the time that the first one took, and started
 again. Writes benchmarks/results/killed-search.json. Fails unless both tried the same recipes, each
-with the same quality, stages started again no more often than they were killed, and both a recipe
-and a training past its first checkpoint were. Each measures its prices itself, so that of recipes
-that cost the same another one may lie on its frontier. Budget for 20 kills: an hour on 2 cores.
+with the same quality, and end with the same frontier, though each measures its prices itself;
+unless stages started again no more often than they were killed, and both a recipe and a training
+past its first checkpoint were. Budget for 20 kills: an hour on 2 cores.
 """
 
 import json
@@ -65,6 +65,8 @@ def main(arguments: list[str]) -> None:
     print(json.dumps(result, indent=2))
     if killed["qualities"] != undisturbed["qualities"]:
         raise StillhouseError(f"{RESULT}: not the same recipes, or not of the same quality")
+    if killed["frontier"] != undisturbed["frontier"]:
+        raise StillhouseError(f"{RESULT}: not the same frontier")
     if sum(result["hit"].values()) > killed["kills"]:
         raise StillhouseError(f"{RESULT}: a finished stage was started again")
     if not killed["kills_in_recipes"]:
@@ -103,6 +105,7 @@ def _searched(root: Path, pauses: list[float]) -> dict[str, Any]:
             raise StillhouseError(f"the search ended {state['type']}: {state['message']}")
         found = house.worktree(run) / paths.REPORTS / "search.json"
         outcome = Outcome.model_validate_json(found.read_text(encoding="utf-8"))
+        recipes = {each.name: each.recipe for each in outcome.tried}
         return {
             "kills": done,
             "kills_in_recipes": in_recipes,
@@ -110,7 +113,7 @@ def _searched(root: Path, pauses: list[float]) -> dict[str, Any]:
             "seconds": round(time.monotonic() - started, 1),
             "qualities": {f"{e.phase}: {e.recipe}": e.quality for e in outcome.tried},
             "prices": {f"{e.phase}: {e.recipe}": e.price for e in outcome.tried},
-            "frontier": [e.recipe for e in outcome.tried if e.name in outcome.frontier],
+            "frontier": [recipes[name] for name in outcome.frontier],
             "starts_of_stages": dict(ran(house, run)),
         }
 

@@ -1,6 +1,7 @@
 """Models of which none is both better and cheaper, and how much of the plane they win.
 
 best(points)                            positions, from cheap to dear
+best(points, CLEARLY)                   where prices are measured, not known
 hypervolume(points, corner(teacher))    0 for nothing better than the corner
 """
 
@@ -10,6 +11,9 @@ from typing import NamedTuple
 
 BELOW_TEACHER = 0.2
 """Quality, less than the teacher's, at which the corner of the hypervolume lies."""
+
+CLEARLY = 0.8
+"""Of a measured price: what is less is so for more reasons than the machine's mood that minute."""
 
 
 class Point(NamedTuple):
@@ -24,14 +28,19 @@ def corner(teacher: Point) -> Point:
     return Point(teacher.quality - BELOW_TEACHER, teacher.price)
 
 
-def best(points: Sequence[Point]) -> list[int]:
-    """Positions of the points that none beats in both, from cheap to dear; of equals the first."""
+def best(points: Sequence[Point], cheaper: float = 1.0) -> list[int]:
+    """Positions of the points that none beats in both, from cheap to dear; of equals the first.
+
+    A poorer point has to cost less than the share `cheaper` of a better one's price; equals are
+    those of the same quality whose prices do not differ by that much.
+    """
     found: list[int] = []
-    order = sorted(range(len(points)), key=lambda n: (points[n].price, -points[n].quality, n))
-    for position in order:
-        if not found or points[position].quality > points[found[-1]].quality:
-            found.append(position)
-    return found
+    for quality in sorted({point.quality for point in points}, reverse=True):
+        below = cheaper * points[found[-1]].price if found else math.inf
+        able = [n for n, p in enumerate(points) if p.quality == quality and p.price < below]
+        least = min((points[n].price for n in able), default=0.0)
+        found += [n for n in able if cheaper * points[n].price <= least][:1]
+    return found[::-1]
 
 
 def ranked(points: Sequence[Point], corner: Point) -> list[int]:

@@ -103,8 +103,6 @@ def summarize(
     told = {each.name: each.decision for each in choice.considered}
     tried = tuple(_tried(each, told) for each in trials)
     chosen = choice.chosen.report.name if choice.chosen else None
-    points = {each.name: each.point for each in tried if each.name and each.point}
-    names = list(points)
     outcome = Outcome(
         workload=workload.workload,
         budget=workload.budget,
@@ -114,7 +112,7 @@ def summarize(
         max_cost_ratio=workload.gate.max_cost_ratio,
         teacher=_tried(Trial("teacher", None, Recipe(levers=()), 0.0, teacher), {}),
         tried=tried,
-        frontier=tuple(names[n] for n in frontier.best(list(points.values()))),
+        frontier=_frontier(tried, made),
         hypervolume=_hypervolume(tried, teacher),
         chosen=chosen,
     )
@@ -185,6 +183,14 @@ def _tried(trial: Trial, decisions: Mapping[str, str]) -> Tried:
             "decision": decisions.get(trial.evaluation.name),
         }
     return Tried.model_validate(told)
+
+
+def _frontier(tried: Sequence[Tried], made: Mapping[str, Trial]) -> tuple[str, ...]:
+    """Names, from cheap to dear; of those equally good and cheap the one of the fewest levers."""
+    points = {each.name: each.point for each in tried if each.name and each.point}
+    names = sorted(points, key=lambda name: (len(made[name].recipe.levers), name))
+    front = frontier.best([points[name] for name in names], frontier.CLEARLY)
+    return tuple(names[n] for n in front)
 
 
 def _hypervolume(tried: Sequence[Tried], teacher: Evaluation) -> Hypervolume:

@@ -60,7 +60,7 @@ def _dots(axes: Axes, points: Sequence[Point], colour: str, marker: str, label: 
 
 
 def _front(axes: Axes, points: Sequence[Point], colour: str) -> None:
-    front = [points[position] for position in frontier.best(points)]
+    front = [points[position] for position in frontier.best(points, frontier.CLEARLY)]
     prices, qualities = [p.price for p in front], [p.quality for p in front]
     axes.step(prices, qualities, where="post", color=colour, lw=1.3, zorder=2)
 

@@ -1,5 +1,7 @@
 """What none beats, and how much it wins."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,25 @@ def test_no_point_beats_one_of_the_frontier_in_both(points: list[Point]) -> None
         assert not any(p.quality > one.quality and p.price <= one.price for p in points)
     for other in points:
         assert any(p.quality >= other.quality and p.price <= other.price for p in front)
+
+
+@given(POINTS)
+def test_what_is_measured_has_to_be_clearly_cheaper_than_what_is_better(
+    points: list[Point],
+) -> None:
+    front = [points[position] for position in best(points, 0.8)]
+    for cheap, dear in pairwise(front):
+        assert cheap.quality < dear.quality
+        assert cheap.price < 0.8 * dear.price
+    for other in points:
+        assert any(p.quality >= other.quality and 0.8 * p.price <= other.price for p in front)
+
+
+def test_of_equals_the_first_is_on_the_frontier_unless_another_is_clearly_cheaper() -> None:
+    simple, noisy, cheap = Point(0.9, 0.10), Point(0.9, 0.09), Point(0.9, 0.05)
+    assert best([simple, noisy], 0.8) == best([simple, Point(0.9, 0.11)], 0.8) == [0]
+    assert best([simple, noisy, cheap], 0.8) == [2]
+    assert best([simple, noisy]) == [1]
 
 
 @given(POINTS)
