@@ -8,8 +8,9 @@ scratch folder, on the same rows, with the demo's settings and seed, and its stu
 
 1. formats: bytes of an answer token on disk, and how far its divergence from the student is from
    that over the whole vocabulary, for numbers of kept tokens and bits;
-2. speed: examples/s of both methods, each trained twice in turns (stored, beside, beside, stored),
-   and what labelling took;
+2. speed: examples/s of both methods and of TRL's GKDTrainer beside the same teacher (as it comes,
+   and without gradient checkpointing), each trained twice in turns, there and back; and what
+   labelling took;
 3. quality: validation accuracy of the student from stored logits and of the one from all tokens,
    with the interval of the paired difference; left out with --steps 0.
 
@@ -22,6 +23,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
@@ -29,6 +31,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
+from benchmarks import gkd
 from benchmarks.release import RESULTS
 from benchmarks.scratch import beside_the_checkout
 from bentos.generator.engine import load_engine
@@ -50,7 +53,9 @@ BITS: tuple[logits.Bits, ...] = (16, 8)
 ROWS = 32
 """Whose stored logits are compared with all logits."""
 
-TURNS = ("cached_logits", "online", "online", "cached_logits")
+METHODS = ("cached_logits", "online")
+THEIRS = {"gkd_trainer": True, "gkd_trainer_keeping_activations": False}
+"""TRL's, and whether it computes activations again."""
 
 
 def main(arguments: list[str]) -> None:
@@ -78,7 +83,7 @@ def measure(config: DistillConfig, task: Task, options: argparse.Namespace) -> d
     """Formats, speed and quality."""
     told = {"teacher": TEACHER, "rows": options.labels, "top_k": 32}
     labelling = label(paths.labels(LABELS), LabelConfig.model_validate(told), task)
-    made = {method: _settings(config, method, options) for method in ("cached_logits", "online")}
+    made = {method: _settings(config, method, options) for method in METHODS}
     return {
         "student": config.parent,
         "rows": options.labels,
@@ -91,14 +96,22 @@ def measure(config: DistillConfig, task: Task, options: argparse.Namespace) -> d
 
 
 def speed(made: Mapping[str, DistillConfig], steps: int) -> dict[str, Any]:
-    """Examples/s of each method, in turns."""
-    rates: dict[str, list[float]] = {method: [] for method in made}
+    """Examples/s of each method, in turns, and how many times as many stored logits give."""
+    order = [*METHODS, *THEIRS]
+    rates: dict[str, list[float]] = {method: [] for method in order}
     short = {"max_steps": steps, "checkpoints": 1, "validation_rows": 1}
-    for turn, method in enumerate(TURNS):
-        rates[method].append(_speed(f"distill/speed{turn}", made[method].model_copy(update=short)))
+    for turn, method in enumerate([*order, *reversed(order)]):
+        config = made.get(method, made["online"]).model_copy(update=short)
+        if method in THEIRS:
+            rates[method].append(_their_speed(config, THEIRS[method]))
+        else:
+            rates[method].append(_speed(f"distill/speed{turn}", config))
+        print(f"{method}: {rates[method][-1]:.2f} examples/s", flush=True)
+    stored = sum(rates["cached_logits"])
     return {
         "examples_per_second": rates,
-        "speed_ratio": sum(rates["cached_logits"]) / sum(rates["online"]),
+        "speed_ratio": stored / sum(rates["online"]),
+        "speed_ratio_over_trl": {method: stored / sum(rates[method]) for method in THEIRS},
     }
 
 
@@ -206,6 +219,15 @@ def _speed(name: str, config: DistillConfig) -> float:
     with mock.patch.object(student, "fit", timed):
         report = _distill(name, config)
     return float(report["examples"] / seconds)
+
+
+def _their_speed(config: DistillConfig, gradient_checkpointing: bool) -> float:
+    """Examples a second of TRL's trainer, from when its models are loaded until it is trained."""
+    rows = records.read(paths.TRAIN, Record)[: config.rows]
+    examples = tokenize(rows, paths.candidate(config.parent))
+    with TemporaryDirectory() as scratch:
+        seconds = gkd.train(config, examples, TEACHER, Path(scratch), gradient_checkpointing)
+    return config.max_steps * config.batch / seconds
 
 
 def _right(name: str, task: Task, rows: int | None) -> list[float]:
