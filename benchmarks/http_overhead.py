@@ -5,7 +5,8 @@
 The requests of benchmarks/servers.py are streamed by the Bento to 32 clients, and by its engine
 alone, in this process and without HTTP, to as many at once: in turns of so many seconds, for each
 of the workloads sentiment, translation and summarization. Both get the same requests in the same
-turn. The Bento's clients share its two cores, so its figure pays for what they read. Writes
+turn. The Bento's clients keep their connections, as those of OpenAI's library do, and share its
+two cores, so its figure pays for what they read. Writes
 benchmarks/results/http-overhead.json. Budget for 10 seconds: twenty minutes on 2 cores.
 """
 
@@ -19,8 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.libraries import WARM_SECONDS
+from benchmarks.plain_http import connections
 from benchmarks.release import RESULTS
-from benchmarks.servers import Ask, Reply, Server, bento, load, made, stream
+from benchmarks.servers import Ask, Server, bento, load, made, stream
 from bentos.generator.decoding import Decoding
 from bentos.generator.engine import load_engine
 from bentos.generator.prompt import Renderer
@@ -75,18 +77,19 @@ async def _turns(
     server: Server, answer: Callable[[Ask], Awaitable[None]], asks: Sequence[Ask], seconds: float
 ) -> dict[str, Any]:
     rates = dict[str, list[float]](bento=[], engine=[])
-    ask_bento: Callable[[Ask], Awaitable[Reply]] = functools.partial(stream, server)
-    for ask in (ask_bento, answer):
-        await load(ask, itertools.cycle(asks), CLIENTS, WARM_SECONDS)
-    for turn in range(TURNS):
-        begin = turn * len(asks) // TURNS
-        same = (*asks[begin:], *asks[:begin])
-        replies, took = await load(ask_bento, itertools.cycle(same), CLIENTS, seconds)
-        for reply in replies:
-            reply.text()  # raises where the server told of an error: such an answer counts nowhere
-        rates["bento"].append(len(replies) / took)
-        answers, took = await load(answer, itertools.cycle(same), CLIENTS, seconds)
-        rates["engine"].append(len(answers) / took)
+    async with connections(server.port) as post:
+        ask_bento = functools.partial(stream, post, server.model)
+        await load(ask_bento, itertools.cycle(asks), CLIENTS, WARM_SECONDS)
+        await load(answer, itertools.cycle(asks), CLIENTS, WARM_SECONDS)
+        for turn in range(TURNS):
+            begin = turn * len(asks) // TURNS
+            same = (*asks[begin:], *asks[:begin])
+            replies, took = await load(ask_bento, itertools.cycle(same), CLIENTS, seconds)
+            for reply in replies:
+                reply.text()  # raises where the server told of an error: it counts nowhere
+            rates["bento"].append(len(replies) / took)
+            answers, took = await load(answer, itertools.cycle(same), CLIENTS, seconds)
+            rates["engine"].append(len(answers) / took)
     shares = [alone / served for alone, served in zip(rates["engine"], rates["bento"], strict=True)]
     return {
         "requests_per_second": {

@@ -33,7 +33,7 @@ import httpx
 import numpy as np
 
 from benchmarks.libraries import LIBRARIES, WARM_SECONDS
-from benchmarks.plain_http import posted
+from benchmarks.plain_http import Post, connections
 from benchmarks.pruning import House, demo
 from benchmarks.release import RESULTS
 from bentos.generator.prompt import Renderer
@@ -48,7 +48,6 @@ MIXES = ("sentiment", "translation", "summarization")
 CLIENTS = (1, 8, 32, 64)
 OURS, TRANSFORMERS = "stillhouse int8", "transformers serve"
 EVENT: Final = b"data: {"
-READ_BYTES: Final = 65536
 SECONDS_TO_START = 300.0
 ROWS = 4000
 BASE = "fetch/base"
@@ -243,14 +242,16 @@ def _answers(process: "subprocess.Popen[bytes]", port: int, model: str) -> bool:
 async def _measured(
     server: Server, mixes: Mapping[str, Sequence[Ask]], seconds: float, renderer: Renderer
 ) -> dict[str, Any]:
-    found, ask = dict[str, Any](), functools.partial(stream, server)
-    for mix, asks in mixes.items():
-        every = itertools.cycle(asks)
-        await load(ask, every, max(CLIENTS), WARM_SECONDS)
-        found[mix] = {
-            str(clients): _told(*await load(ask, every, clients, seconds), renderer)
-            for clients in CLIENTS
-        }
+    found = dict[str, Any]()
+    async with connections(server.port) as post:
+        ask = functools.partial(stream, post, server.model)
+        for mix, asks in mixes.items():
+            every = itertools.cycle(asks)
+            await load(ask, every, max(CLIENTS), WARM_SECONDS)
+            found[mix] = {
+                str(clients): _told(*await load(ask, every, clients, seconds), renderer)
+                for clients in CLIENTS
+            }
     return found
 
 
@@ -271,25 +272,24 @@ async def load(
     return answers, time.perf_counter() - started
 
 
-async def stream(server: Server, ask: Ask) -> Reply:
+async def stream(post: Post, model: str, ask: Ask) -> Reply:
     """The answer of /v1/completions, piece by piece.
 
     Raises:
         ModelError: the server refused the request.
     """
-    body = {"model": server.model, "prompt": ask.prompt, "max_tokens": ask.tokens}
-    started, first, pieces = time.perf_counter(), None, list[bytes]()
+    body = {"model": model, "prompt": ask.prompt, "max_tokens": ask.tokens}
+    started, first, said = time.perf_counter(), None, list[bytes]()
     told = {**body, "temperature": 0, "stream": True}
-    async with posted(server.port, "/v1/completions", told) as (status, lines):
-        if status != httpx.codes.OK:
-            said = (await lines.read(4096)).decode(errors="replace")
-            raise ModelError(f"{status}: {said[-300:]}")
-        while piece := await lines.read(READ_BYTES):
-            pieces.append(piece)
+    async with post("/v1/completions", told) as (status, pieces):
+        async for piece in pieces:
+            said.append(piece)
             if first is None and EVENT in piece:
                 first = time.perf_counter()
     ended = time.perf_counter()
-    return Reply(b"".join(pieces), (first or ended) - started, ended - started)
+    if status != httpx.codes.OK:
+        raise ModelError(f"{status}: {b''.join(said)[-300:].decode(errors='replace')}")
+    return Reply(b"".join(said), (first or ended) - started, ended - started)
 
 
 def _told(replies: Sequence[Reply], seconds: float, renderer: Renderer) -> dict[str, float]:

@@ -28,7 +28,6 @@ from bentos.generator.engine import (
     Engine,
     EngineError,
     PromptTooLongError,
-    Scored,
 )
 from bentos.generator.feedback import Feedback
 from bentos.generator.openai_forms import ChatForm, Form, TextForm
@@ -183,7 +182,8 @@ class _Api:
         if body.stream:
             if count * len(prompts) > 1:
                 raise ApiError(400, "a stream holds one answer: leave out n, send one prompt", "n")
-            return await self._stream(request, form, prompts[0], decoding, body.stream_options)
+            path = request.url.path
+            return self._stream(path, form, prompts[0], decoding, body.stream_options)
         asked = [prompt for prompt in prompts for _ in range(count)]
         if len(asked) > MAX_BATCH:
             raise ApiError(400, f"at most {MAX_BATCH} answers to one request", "n")
@@ -302,58 +302,50 @@ class _Api:
             detail = error.errors()[0]
             raise ApiError(400, detail["msg"], ".".join(map(str, detail["loc"]))) from error
 
-    async def _stream(
+    def _stream(
         self,
-        request: Request,
+        path: str,
         form: Form,
         prompt: Prompt,
         decoding: Decoding,
         options: StreamOptions | None,
     ) -> Response:
-        until = time.monotonic() + self._serving.limits.answer_seconds
         chunks = self._engine.stream(prompt.tokens, decoding)
-        # The first piece is awaited here, so that a refused prompt is a proper error response.
-        first = await while_connected(request, self._in_time(anext(chunks), until))
-        if first is None:
-            return Response(status_code=CLIENT_GONE)
-        path, whole = request.url.path, _chained(first, chunks)
-        lines = self._lines(path, form, whole, until, prompt, decoding, options)
-        return EventStream(lines)
+        return EventStream(self._lines(path, form, chunks, prompt, decoding, options))
 
     async def _lines(
         self,
         path: str,
         form: Form,
         chunks: AsyncGenerator[Chunk, None],
-        until: float,
         prompt: Prompt,
         decoding: Decoding,
         options: StreamOptions | None,
     ) -> AsyncGenerator[bytes, None]:
-        text, scored, read, last = "", list[Scored](), len(prompt.tokens), Chunk("", None, 0)
-        # Told with the first piece, and the end with the last one: what is sent costs by the send.
-        said = sse(form.opening())
+        until = time.monotonic() + self._serving.limits.answer_seconds
+        read = len(prompt.tokens)
         async with aclosing(chunks):
+            # A prompt that is refused here is a proper error response: nothing has been sent.
+            last = await self._in_time(anext(chunks), until)
+            text, scored = last.text, list(last.scored)
+            # Told with the first piece, and the end with the last one: sending costs by the send.
+            said = sse(form.opening()) + sse(form.piece(last))
             try:
-                while (chunk := await self._in_time(anext(chunks, None), until)) is not None:
-                    text, last = text + chunk.text, chunk
-                    scored += chunk.scored
-                    said += sse(form.piece(chunk))
-                    if chunk.finish_reason is None:
-                        yield said
-                        said = b""
+                while last.finish_reason is None:
+                    yield said
+                    last = await self._in_time(anext(chunks), until)
+                    text, said = text + last.text, sse(form.piece(last))
+                    scored += last.scored
             except EngineError as error:
-                yield said + sse(errors.body(ApiError(500, str(error))))
+                yield sse(errors.body(ApiError(500, str(error))))
                 return
             except ApiError as error:
-                yield said + sse(errors.body(error))
+                yield sse(errors.body(error))
                 return
             finally:
                 self._meter.tokens(path, read, last.completion_tokens)
-        if last.finish_reason is not None:
-            tokens, reason = last.completion_tokens, last.finish_reason
-            whole = Completion(text, read, tokens, reason, tuple(scored))
-            self._answered(path, prompt, whole, decoding)
+        whole = Completion(text, read, last.completion_tokens, last.finish_reason, tuple(scored))
+        self._answered(path, prompt, whole, decoding)
         if options is not None and options.include_usage:
             said += sse(form.usage(read, last.completion_tokens))
         yield said + LAST
@@ -427,11 +419,3 @@ async def _together(calls: Iterable[Coroutine[Any, Any, Result]]) -> list[Result
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return [task.result() for task in tasks]
-
-
-async def _chained(first: Chunk, rest: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:
-    """`first`, then the rest, which is closed in any case."""
-    async with aclosing(rest):
-        yield first
-        async for chunk in rest:
-            yield chunk

@@ -3,14 +3,18 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
+import pytest
 from starlette.types import Message
 
+from bentos.web.connection import CLIENT_GONE
 from bentos.web.event_stream import LAST, EventStream, sse
 
 
-def sent(pieces: AsyncGenerator[bytes, None], stays: float = 60) -> list[Message]:
+def sent(
+    pieces: AsyncGenerator[bytes, None], stays: float = 60, heard: list[Message] | None = None
+) -> list[Message]:
     """What a client hears who stays so many seconds."""
-    heard: list[Message] = []
+    heard = [] if heard is None else heard
 
     async def receive() -> Message:
         await asyncio.sleep(stays)
@@ -46,6 +50,28 @@ def test_a_stream_without_a_final_piece_ends_too_whatever_its_text_says() -> Non
     _, piece, end = sent(broken())
 
     assert (piece["more_body"], end["body"], end["more_body"]) == (True, b"", False)
+
+
+def test_what_fails_before_the_first_piece_is_for_the_application_to_answer() -> None:
+    heard: list[Message] = []
+
+    async def refused() -> AsyncGenerator[bytes, None]:
+        raise ValueError("the prompt is too long")
+        yield b""
+
+    with pytest.raises(ValueError, match="too long"):
+        sent(refused(), heard=heard)
+    assert heard == []
+
+
+def test_a_client_who_goes_away_before_the_first_piece_is_noted_as_gone() -> None:
+    async def slow() -> AsyncGenerator[bytes, None]:
+        await asyncio.sleep(60)
+        yield sse({})
+
+    start, end = sent(slow(), stays=0.01)
+
+    assert (start["status"], end["body"]) == (CLIENT_GONE, b"")
 
 
 def test_a_client_who_goes_away_closes_the_stream() -> None:
