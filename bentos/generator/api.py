@@ -35,7 +35,7 @@ from bentos.generator.openai_types import ChatRequest, CompletionRequest, Stream
 from bentos.generator.parse import parse_answer
 from bentos.generator.prompt import Message, Renderer, messages_for
 from bentos.generator.serving import Serving
-from bentos.web import errors, openapi
+from bentos.web import errors, openapi, traces
 from bentos.web.access import Access
 from bentos.web.connection import CLIENT_GONE, while_connected
 from bentos.web.door import RETRY_SECONDS, Door
@@ -78,6 +78,7 @@ def create_app(serving: Serving, renderer: Renderer, access: Access, feedback: F
         description=f"Workload {serving.workload}",
         redoc_url=None,
         responses=openapi.ERRORS,
+        telemetry=traces.BY_BENTOML,
     )
     app.state.engine = None
     meter = Meter(serving.model_name, (MODELS, CHAT, COMPLETIONS, PREDICT))

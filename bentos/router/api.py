@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bentos.router.bills import OverLimitError
 from bentos.router.routing import Routed, Router, Streamed
 from bentos.router.upstream import RefusedError, UnavailableError
-from bentos.web import errors, openapi
+from bentos.web import errors, openapi, traces
 from bentos.web.access import Access
 from bentos.web.connection import CLIENT_GONE, while_connected
 from bentos.web.door import VISITOR, Door, Visitor
@@ -73,7 +73,12 @@ def create_app(
         access: who has one.
         limits: of requests.
     """
-    app = FastAPI(title=f"{workload} router", redoc_url=None, responses=openapi.ERRORS)
+    app = FastAPI(
+        title=f"{workload} router",
+        redoc_url=None,
+        responses=openapi.ERRORS,
+        telemetry=traces.BY_BENTOML,
+    )
     app.state.router = None
     meter = Meter(f"{workload}-router", (MODELS, CHAT))
     api = _Api(app, workload, tiers, default_tier)

@@ -10,9 +10,13 @@ nobody collects took two fifths of the time that HTTP takes of a request.
 import os
 from typing import Any, Final
 
+from fastapi.telemetry import TelemetryConfig
+
 ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 SHARE: Final = "OTEL_TRACES_SAMPLER_ARG"
 PATH: Final = "/v1/traces"
+BY_BENTOML: Final = TelemetryConfig(tracing=False, metrics=False, logs=False)
+"""Of an application in a service: FastAPI's own span of a request would be a second one."""
 
 
 def from_environment() -> dict[str, Any]:
