@@ -16,7 +16,7 @@ ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 SHARE: Final = "OTEL_TRACES_SAMPLER_ARG"
 PATH: Final = "/v1/traces"
 BY_BENTOML: Final = TelemetryConfig(tracing=False, metrics=False, logs=False)
-"""Of an application in a service: FastAPI's own span of a request would be a second one."""
+"""Of an application in a service: FastAPI would look for collectors of its own at every request."""
 
 
 def from_environment() -> dict[str, Any]:
