@@ -5,9 +5,9 @@
 The requests of benchmarks/servers.py are streamed by the Bento to 32 clients, and by its engine
 alone, in this process and without HTTP, to as many at once: in turns of so many seconds, for each
 of the workloads sentiment, translation and summarization. Both get the same requests in the same
-turn. The Bento's clients keep their connections, as those of OpenAI's library do, and share its
-two cores, so its figure pays for what they read. Writes
-benchmarks/results/http-overhead.json. Budget for 10 seconds: twenty minutes on 2 cores.
+turn. The Bento's clients keep their connections, as those of OpenAI's library do, and share its two
+cores, so its figure pays for what they read. Writes benchmarks/results/http-overhead.json. Budget
+for 10 seconds: twenty minutes on 2 cores.
 """
 
 import asyncio
