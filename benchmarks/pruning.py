@@ -4,12 +4,12 @@
 
 makes the demo's LoRA teacher in a clone of this checkout (or takes it from DVC, if it was made
 here), prunes it by every method (or those named), and heals each result with as many steps of
-distillation as the others. Quality before and after healing is that of 300 validation sentences,
-speed that of the pruned model before healing, beside the teacher in the same engine, both in 32
-bits and on the same prompts, so that pruning alone is seen. Last, every healed model is loaded by
-transformers and OpenVINO in an environment that holds nothing of ours. After so many minutes no
-further variant is begun; what is left is told, and is done when asked again: DVC keeps the others.
-Writes benchmarks/results/pruning.json.
+distillation as the others. Quality before and after healing is that of 300 validation sentences.
+Speed is that of the pruned model before healing, by turns with the teacher in the same engine, both
+in 32 bits and on the same prompts, so that pruning alone is seen. Last, every healed model is
+loaded by transformers and OpenVINO in an environment that holds nothing of ours. After so many
+minutes no further variant is begun; what is left is told, and is done when asked again: DVC keeps
+the others. Writes benchmarks/results/pruning.json.
 """
 
 import argparse
@@ -21,25 +21,31 @@ import tempfile
 import time
 import venv
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir, closing
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
 
 from benchmarks.release import RESULTS
+from bentos.generator.engine import Engine, load_engine
 from flows.worktree import link_dvc
-from tasks import evaluation_report, paths, records, stage
+from tasks import evaluation_report, intervals, params, paths, records, stage
+from tasks.config import Task
 from tasks.errors import StillhouseError
-from tasks.params import load_yaml
 from tasks.prune.config import Method
+from tasks.records import Record
+from tasks.scoring import Traffic, answer_all
 from tasks.workload import Budget, resolve
 
 CHECKOUT = Path(__file__).parents[1]
 RESULT = RESULTS / "pruning.json"
 WORKLOAD = "sentiment"
-TEACHER = "finetune/lora"
+TEACHER, UNPRUNED = "finetune/lora", "quantize/teacher"
 REMOVED = (0.25, 0.5)
 ROWS = 300
+TURNS, ASKED, CLIENTS = 4, 48, 8
+"""How speed is measured: turns of so many sentences, so many at once, after one that warms up."""
 STEPS: Mapping[Budget, int] = {"smoke": 4, "quick": 75, "full": 300}
 CALIBRATION: Mapping[Budget, int] = {"smoke": 4, "quick": 64, "full": 128}
 STOCK = ("torch", "transformers", "safetensors", "openvino")
@@ -81,6 +87,7 @@ def measured(
             house.make(*ends(name, settings), budget=budget, content=content)
             done.append(name)
     seconds = round(time.monotonic() - started)
+    faster = house.speed_ups(done)
     loaded = house.loaded([last(name, wanted[name]) for name in done])
     return {
         "budget": budget,
@@ -90,8 +97,8 @@ def measured(
         "hardware": evaluation_report.hardware(),
         "teacher": told(house.report("data/evaluate/teacher")),
         "variants": {
-            name: row(house, name, wanted[name]) | {"stock_loaders": loads}
-            for name, loads in zip(done, loaded, strict=True)
+            name: row(house, name, wanted[name]) | {"speed_up": times, "stock_loaders": loads}
+            for name, times, loads in zip(done, faster, loaded, strict=True)
         },
         "left": [name for name in wanted if name not in done],
     }
@@ -121,6 +128,17 @@ class House:
         content: dict[str, Any] = json.loads((self.root / folder / paths.REPORT).read_bytes())
         return content
 
+    def speed_ups(self, names: Sequence[str]) -> list[dict[str, float]]:
+        """How many times as much as the teacher pruned models answer, with intervals over turns.
+
+        Before healing: a healed one reads less, without instructions, and is faster for that, too.
+        """
+        with (
+            chdir(self.root),
+            closing(load_engine("openvino", paths.candidate(UNPRUNED))) as teacher,
+        ):
+            return [intervals.mean(list(_turns(teacher, name)))._asdict() for name in names]
+
     def loaded(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, float]]:
         """What `stock_loaders` says of pairs of folders, in an environment of its own."""
         environment = self.root / "stock"
@@ -135,9 +153,23 @@ class House:
         return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def _turns(teacher: Engine, name: str) -> Iterator[float]:
+    """Seconds of the teacher over those of a pruned model, for the same validation sentences."""
+    asked, task = records.read(paths.VALIDATION, Record)[:ASKED], params.read("task", Task)
+    cut = paths.candidate(f"quantize/{name}-before")
+    with closing(load_engine("openvino", cut)) as pruned:
+        for turn in range(1 + TURNS):
+            seconds = [
+                answer_all(engine, folder, asked, task, Traffic(CLIENTS), name).seconds
+                for engine, folder in ((teacher, paths.candidate(UNPRUNED)), (pruned, cut))
+            ]
+            if turn > 0:
+                yield seconds[0] / seconds[1]
+
+
 def written() -> dict[str, Any]:
     """The demo's workload file."""
-    return load_yaml(CHECKOUT / paths.WORKLOADS / f"{WORKLOAD}.yaml")
+    return params.load_yaml(CHECKOUT / paths.WORKLOADS / f"{WORKLOAD}.yaml")
 
 
 def demo(budget: Budget) -> dict[str, Any]:
@@ -236,7 +268,6 @@ def last(name: str, settings: Mapping[str, Any]) -> tuple[str, str]:
 def row(house: House, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What was measured of one variant."""
     pruned = house.report(f"models/prune/{name}")
-    teacher = told(house.report("data/evaluate/teacher"))
     found = {
         each.rpartition("-")[2]: told(house.report(f"data/evaluate/{each.partition('@')[2]}"))
         for each in ends(name, settings)
@@ -246,8 +277,6 @@ def row(house: House, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         "importance_held": pruned.get("importance_held"),
         "parameters": pruned["parameters_after"],
         "parameters_removed": 1 - pruned["parameters_after"] / pruned["parameters_before"],
-        # Before: a healed student reads less, without instructions, and is faster for that, too.
-        "speed_up": found["before"]["requests_per_second"] / teacher["requests_per_second"],
         **found,
     }
 
@@ -270,7 +299,7 @@ def table(result: Mapping[str, Any]) -> Iterator[str]:
         healed = f"{after['value']:.3f} ({after['low']:.3f}-{after['high']:.3f})" if after else "-"
         yield (
             f"| {name} | {each['parameters'] / 1e6:.1f} M (-{each['parameters_removed']:.0%}) "
-            f"| {before['value']:.3f} | {healed} | {each['speed_up']:.2f}x "
+            f"| {before['value']:.3f} | {healed} | {each['speed_up']['value']:.2f}x "
             f"| logits differ by {each['stock_loaders']['logit_difference_max']:.0e} |"
         )
     if result["left"]:
