@@ -26,6 +26,7 @@ from transformers.training_args import TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
 from benchmarks.release import RESULTS
+from benchmarks.trl_settings import job
 from tasks import paths, records, stage
 from tasks.batches import pad
 from tasks.errors import StillhouseError
@@ -118,18 +119,8 @@ def theirs(
 ) -> Any:
     """SFTTrainer with its defaults, but for what the job is; they include checkpointing."""
     arguments = SFTConfig(
-        output_dir=str(scratch),
-        max_steps=config.max_steps,
-        per_device_train_batch_size=config.batch,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=min(config.warmup_steps, config.max_steps - 1),
-        seed=config.seed,
+        **job(config, scratch),
         completion_only_loss=True,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=gradient_checkpointing,
     )
     trainer = SFTTrainer(

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from datasets import Dataset
 from transformers import AutoTokenizer, DataCollatorForSeq2Seq, PrinterCallback
 from trl.experimental.gkd import GKDConfig, GKDTrainer
 
+from benchmarks.trl_settings import job
 from tasks import paths
 from tasks.distill.config import DistillConfig
 from tasks.examples import Example, end_token
@@ -39,20 +39,10 @@ def train(
         model=str(folder),
         teacher_model=str(paths.candidate(teacher)),
         args=GKDConfig(
-            output_dir=str(scratch),
-            max_steps=config.max_steps,
-            per_device_train_batch_size=config.batch,
-            learning_rate=config.learning_rate,
-            lr_scheduler_type="cosine",
-            warmup_steps=min(config.warmup_steps, config.max_steps - 1),
-            seed=config.seed,
+            **job(config, scratch),
             temperature=config.temperature,
             beta=BETA[config.divergence],
             lmbda=0.0,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            use_cpu=not torch.cuda.is_available(),
             gradient_checkpointing=gradient_checkpointing,
         ),
         data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORED),
